@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from support.served import end, is_alive
 from support.service_manager import UNIT, ServiceManager, read
 from support.waits import until
 
+NODE_UNIT = UNIT.with_name("llamactl-node.service")
 DATA = ".local/share/llamactl"
 BASE = "/api/v1/instances"
 
@@ -131,21 +133,41 @@ def test_engines_are_kept_only_where_nobody_kills_them() -> None:
     assert "LLAMACTL_ON_EXIT=keep" in unit["Environment"]
 
 
+def test_the_unit_of_a_node_joins_as_its_settings_say_and_keeps_engines(tmp_path: Path) -> None:
+    """By its command, with a program that prints what it is given."""
+    unit = read(NODE_UNIT)
+    program = tmp_path / ".local/bin/llamactl"
+    program.parent.mkdir(parents=True)
+    program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    program.chmod(0o755)
+    (line,) = unit["ExecStart"]
+    given = {"NODE_HEAD": "10.0.0.1:6379", "NODE_TOKEN": "/a b/token", "NODE_OPTIONS": "--name x"}
+    done = subprocess.run(
+        shlex.split(line.replace("$$", "$")), env={"HOME": str(tmp_path), "PATH": "/bin", **given},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    words = ["node", "join", "10.0.0.1:6379", "--token-file", "/a b/token", "--name", "x"]
+    assert done.stdout.splitlines() == words
+    assert unit["KillMode"] == ["process"]
+
+
 @pytest.mark.parametrize("who", ["user", "system"])
-def test_systemd_accepts_the_unit(tmp_path: Path, who: str) -> None:
+@pytest.mark.parametrize("unit", [UNIT, NODE_UNIT], ids=["server", "node"])
+def test_systemd_accepts_the_unit(tmp_path: Path, who: str, unit: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         if os.environ.get("LLAMACTL_CI"):
             pytest.fail("systemd-analyze is not installed (apt-get install systemd)")
         pytest.skip("needs systemd-analyze (apt-get install systemd)")
-    shutil.copy(UNIT, tmp_path)
+    shutil.copy(unit, tmp_path)
     if who == "system":
-        shutil.copytree(UNIT.with_name("llamactl.service.d"), tmp_path / "llamactl.service.d")
+        shutil.copytree(UNIT.with_name("llamactl.service.d"), tmp_path / f"{unit.name}.d")
     (tmp_path / "run").mkdir()
     environment = {**os.environ, "HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path / "run")}
     done = subprocess.run(
-        ["systemd-analyze", "verify", f"--{who}", str(tmp_path / UNIT.name)],
+        ["systemd-analyze", "verify", f"--{who}", str(tmp_path / unit.name)],
         env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
     assert done.returncode == 0, done.stderr
-    assert "llamactl.service" not in done.stderr  # of others it may complain
+    assert unit.name not in done.stderr  # of others it may complain

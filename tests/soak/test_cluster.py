@@ -128,7 +128,8 @@ def kill_server(machines: Machines, rng: random.Random) -> None:
 
 FAULTS: Mapping[str, Fault] = {
     "engine": kill_engine, "node": kill_node, "raylet": kill_raylet, "driver": kill_driver,
-    "gcs": kill_gcs, "gcs and node": kill_gcs_and_node, "plug": pull_plug, "machine": kill_machine, "server": kill_server,
+    "gcs": kill_gcs, "gcs and node": kill_gcs_and_node, "plug": pull_plug,
+    "machine": kill_machine, "server": kill_server,
 }  # fmt: skip
 # while nobody listens there
 NOT_LISTENING = {"ConnectError", "ReadError", "RemoteProtocolError", "WriteError"}

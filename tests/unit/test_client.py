@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from llamactl.client import AsyncClient, Client, InvalidAnswer, ServerUnreachable
-from llamactl.core.errors import BackendError, LlamactlError, NameTaken, ShuttingDown, UnknownModel
+from llamactl.core.errors import LlamactlError, NameTaken, ShuttingDown, UnknownModel
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -173,7 +173,7 @@ def test_an_answer_without_events_is_an_error(server: ThreadingHTTPServer) -> No
 
     with (
         client_of(server) as client,
-        pytest.raises(BackendError, match="/v1/x answered application/json where events"),
+        pytest.raises(InvalidAnswer, match="/v1/x answered application/json where events"),
     ):
         list(client.stream("/v1/x", {}))
 
@@ -183,7 +183,7 @@ def test_an_event_may_be_too_long_for_who_asks(server: ThreadingHTTPServer) -> N
     handler(server).answers = [(200, event), (200, event)]
     with client_of(server) as client:
         assert len([*client.stream("/v1/x", {})]) == 1
-        with pytest.raises(BackendError, match="longer than 1,000"):
+        with pytest.raises(InvalidAnswer, match="longer than 1,000"):
             list(client.stream("/v1/x", {}, longest=1000))
 
 

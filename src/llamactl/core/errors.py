@@ -127,6 +127,7 @@ class MethodNotAllowed(CallerError):
 
 
 class Conflict(CallerError):
+    code = "conflict"
     status = 409
 
 
@@ -270,6 +271,7 @@ class NotRunning(LlamactlError):
 class BackendError(LlamactlError):
     """The engine's fault."""
 
+    code = "upstream_invalid"
     status = 502
 
 

@@ -18,8 +18,7 @@ from tenacity import (
 )
 
 from llamactl.client.calls import Call, is_near, read
-from llamactl.client.errors import ServerUnreachable, error_of
-from llamactl.core.errors import BackendError
+from llamactl.client.errors import InvalidAnswer, ServerUnreachable, error_of
 
 T = TypeVar("T")
 _BAD = 400
@@ -99,18 +98,18 @@ class AsyncTransport:
     async def events(self, call: Call, longest: int | None = None) -> AsyncGenerator[Any, None]:
         """The JSON of each server-sent event, as it comes. Raises as `stream` does.
 
-        And BackendError for an event of more than `longest` bytes, or an answer without events.
+        And InvalidAnswer for an event of more than `longest` bytes, or an answer without events.
         """
         async with self.stream(call) as answer:
             kind = answer.headers.setdefault("content-type", _EVENTS)
             if not kind.lower().startswith(_EVENTS):
-                raise BackendError(f"{call.path} answered {kind} where events were expected")
+                raise InvalidAnswer(f"{call.path} answered {kind} where events were expected")
             try:
                 async for event in _in_turns(httpx2.EventSource(answer, longest)):
                     if event.data and event.data != _END:
                         yield orjson.loads(event.data)
             except httpx2.SSEError as exc:
-                raise BackendError(f"an event is longer than {longest or 0:,} bytes") from exc
+                raise InvalidAnswer(f"an event is longer than {longest or 0:,} bytes") from exc
 
     @asynccontextmanager
     async def stream(self, call: Call) -> AsyncGenerator[httpx2.Response, None]:
