@@ -10,11 +10,13 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from llamactl.cli.session import inert
 from support.fake_engine import create_fake
 from support.installed import PYTHON
+from support.prefix import below
 from support.served import Served, data_folder, serve
 
 
@@ -85,6 +87,33 @@ def test_what_happened_is_shown(server: Served) -> None:
     assert (
         top.returncode == 0 and "one" in top.stdout and "29m" in top.stdout
     ) or "30m" in top.stdout
+
+
+def test_open_prints_a_link_that_signs_in(server: Served) -> None:
+    opened = llamactl(server, "open")
+    assert opened.returncode == 0, opened.stderr
+    page, _, token = opened.stdout.strip().partition("#/sign-in?token=")
+    assert page == f"{server.url}/"
+
+    used = [
+        httpx.post(f"{server.url}/api/v1/session/link/sign-in", json={"token": token})
+        for _ in range(2)
+    ]
+    assert [answer.status_code for answer in used] == [200, 401]
+
+
+def test_open_through_a_proxy_prints_the_page_without_a_token(server: Served) -> None:
+    with below("/models", server.url, {"X-Forwarded-For": "192.0.2.1"}) as address:
+        opened = llamactl(server, "open", "--url", address, LLAMACTL_API_KEY=server.key)
+    assert opened.stdout.strip() == f"{address}/"
+    assert "Sign in with a key" in opened.stderr
+
+
+def test_open_with_a_wrong_key_fails(server: Served) -> None:
+    opened = llamactl(server, "open", LLAMACTL_API_KEY="wrong")
+
+    assert (opened.returncode, opened.stdout) == (1, "")
+    assert opened.stderr.startswith("llamactl: the API key is unknown")
 
 
 def test_what_would_be_is_shown(server: Served) -> None:

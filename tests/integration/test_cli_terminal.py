@@ -2,49 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import re
-import struct
-import subprocess
-import sys
-import termios
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from support.fake_engine import create_fake, tell
 from support.served import Served, data_folder, serve
-
-_ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-
-
-def on_terminal(
-    server: Served, columns: int, *words: str, seen: bytes = b"", then: Callable[[], object] = list
-) -> list[str]:
-    """What the command shows on a terminal that is so wide. Once `seen` is, `then` is called."""
-    ours, theirs = os.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    env = {"HOME": str(server.data_dir), "PATH": "/usr/bin:/bin", "TERM": "xterm"}
-    env |= {k: v for k, v in os.environ.items() if k == "PYTHONPATH"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "llamactl", *words, "--data-dir", str(server.data_dir)],
-        stdin=theirs, stdout=theirs, stderr=theirs, env=env, cwd=server.data_dir,
-    )  # fmt: skip
-    os.close(theirs)
-    said = b""
-    try:
-        while data := os.read(ours, 1 << 16):
-            said += data
-            if seen and seen in said:
-                seen = b""
-                then()
-    except OSError:  # the other side is closed
-        pass
-    os.close(ours)
-    assert process.wait() == 0, said
-    return _ESCAPE.sub("", said.decode()).replace("\r", "\n").splitlines()
+from support.terminal import on_terminal
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +52,52 @@ def test_who_waits_for_a_start_sees_that_it_is_loading(tmp_path: Path) -> None:
             lines = on_terminal(server, 80, *words, seen=b"loading slow (", then=loaded)
 
             assert "slow  running" in lines, (words, lines)
+
+
+def test_open_starts_a_browser_and_shows_it_the_link_by_a_file(
+    server: Served, tmp_path: Path
+) -> None:
+    """What a browser is started with, every user of the machine can read."""
+    browser, started_with = tmp_path / "browser", tmp_path / "started-with"
+    browser.write_text(f'#!/bin/sh\necho "$@" >{started_with}\n')
+    browser.chmod(0o755)
+    desktop = {"BROWSER": f"{browser} %s", "DISPLAY": ":0", "TMPDIR": str(tmp_path)}
+
+    link, note = filter(None, on_terminal(server, 200, "open", variables=desktop))
+
+    argument = started_with.read_text().strip()
+    assert "token" in link and link.partition("=")[2] not in argument
+    file = Path(argument.removeprefix("file://"))
+    assert file.parent == tmp_path and file.stat().st_mode & 0o777 == 0o600
+    assert f"url={link}" in file.read_text()
+    assert note == "This link signs in once, within 60 s, in a browser on this machine."
+
+
+@pytest.mark.parametrize(
+    ("words", "variables"),
+    [
+        (("--no-browser",), {"DISPLAY": ":0"}),
+        (("--json",), {"DISPLAY": ":0"}),
+        ((), {}),
+        ((), {"DISPLAY": ":0", "SSH_CONNECTION": "192.0.2.1 1 192.0.2.2 22"}),
+    ],
+)
+def test_open_starts_no_browser(
+    server: Served, tmp_path: Path, words: tuple[str, ...], variables: dict[str, str]
+) -> None:
+    started = tmp_path / "started"
+    browser = {"BROWSER": f"/usr/bin/touch {started} %s", "TMPDIR": str(tmp_path)}
+
+    assert "token=" in "".join(
+        on_terminal(server, 200, "open", *words, variables=browser | variables)
+    )
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_open_says_so_where_the_browser_does_not_start(server: Served, tmp_path: Path) -> None:
+    desktop = {"BROWSER": "/bin/false %s", "DISPLAY": ":0", "TMPDIR": str(tmp_path), "PATH": ""}
+
+    lines = [*filter(None, on_terminal(server, 200, "open", variables=desktop))]
+
+    assert lines[-1] == "No browser could be started; open the link yourself."
+    assert [*tmp_path.iterdir()] == []

@@ -55,6 +55,16 @@ def test_the_numbers_are_those_of_all_processes(server: Served) -> None:
     assert served() - before == 8
 
 
+def test_a_sign_in_link_works_once_whichever_process_gets_it(server: Served) -> None:
+    for _ in range(8):  # each request is a connection
+        made = server.request("POST", "/api/v1/session/link").json()
+        token = {"token": made["path"].partition("=")[2]}
+        used = [
+            server.request("POST", "/api/v1/session/link/sign-in", token, key="") for _ in range(2)
+        ]
+        assert [answer.status_code for answer in used] == [200, 401]
+
+
 def test_one_connection_has_all_that_llamactl_serves(server: Served) -> None:
     """Models by the process that accepted it, then the management API by another."""
     headers = {"Authorization": f"Bearer {server.key}"}

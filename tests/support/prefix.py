@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
@@ -13,8 +13,11 @@ HOP = {"connection", "transfer-encoding", "keep-alive"}
 
 
 @contextmanager
-def below(prefix: str, url: str) -> Iterator[str]:
-    """Takes the prefix off each path, passes Host and Origin on; yields the new address."""
+def below(prefix: str, url: str, added: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Takes the prefix off each path, passes Host and Origin on; yields the new address.
+
+    `added`: headers.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
@@ -28,7 +31,8 @@ def below(prefix: str, url: str) -> Iterator[str]:
             connection = http.client.HTTPConnection(urlsplit(url).netloc)
             try:
                 path = self.path.removeprefix(prefix)
-                connection.request(self.command, path, body, dict(self.headers))
+                headers = {**dict(self.headers), **(added or {})}
+                connection.request(self.command, path, body, headers)
                 answer = connection.getresponse()
                 self.send_response(answer.status)
                 for name, value in answer.getheaders():

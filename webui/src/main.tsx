@@ -10,6 +10,7 @@ import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { ApiError, onSessionEnd } from "./api/client";
 import { router } from "./router";
+import { onLink } from "./session/link";
 import { endSession, sessionQuery } from "./session/session";
 import { readable, theme } from "./theme";
 
@@ -25,6 +26,7 @@ const client = new QueryClient({
     },
   },
 });
+onLink(() => void client.fetchQuery({ ...sessionQuery, staleTime: 0 }));
 onSessionEnd(() => {
   if (client.getQueryData(sessionQuery.queryKey)) endSession(client);
 });

@@ -88,6 +88,12 @@ class ForbiddenBySettings(Forbidden):
         return ExitReport(FailureClass.FORBIDDEN, advice=advice, log_tail=(self.message,))
 
 
+class NotLocal(Forbidden):
+    """It may be done on this machine only."""
+
+    code = "not_local"
+
+
 class HostNotAllowed(Forbidden):
     code = "host_not_allowed"
 

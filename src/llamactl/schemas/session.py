@@ -9,6 +9,20 @@ class SignInRequest(BaseModel, extra="forbid"):
     key: str = Field(max_length=500, description="a management key, or an inference key")
 
 
+class LinkSignInRequest(BaseModel, extra="forbid"):
+    token: str = Field(max_length=500, description="the token of a sign-in link")
+
+
+class SignInLinkBody(BaseModel):
+    path: str = Field(
+        description="path of the page, relative to llamactl's address; its fragment has the token, "
+        "unless no sign-in is needed"
+    )
+    lasts_s: float | None = Field(
+        description="seconds after which the link expires; null if no sign-in is needed"
+    )
+
+
 class SessionBody(BaseModel):
     management: bool = Field(description="whether it has full access; otherwise only chat")
     key_name: str = Field(description="name of the inference key")

@@ -14,12 +14,13 @@ import { type FormEvent, useEffect, useState } from "react";
 import { api, said } from "../api/client";
 import icon from "../ui/icon.svg";
 import { useWork } from "../ui/work";
-import { sessionQuery } from "./session";
+import { sessionQuery, useLinkFault } from "./session";
 
 export function SignIn() {
   const client = useQueryClient();
   const [key, setKey] = useState("");
   const { busy, fault, run } = useWork();
+  const linkFault = useLinkFault();
   useEffect(() => {
     document.title = "Sign in · llamactl";
   }, []);
@@ -55,9 +56,9 @@ export function SignIn() {
               required
               withAsterisk={false}
             />
-            {fault && (
+            {(fault || linkFault) && (
               <Alert color="red" title="Could not sign in" role="alert">
-                {fault}
+                {fault || linkFault}
               </Alert>
             )}
             <Button type="submit" loading={busy} disabled={!key.trim()}>
@@ -65,7 +66,8 @@ export function SignIn() {
             </Button>
             <Text c="dimmed" size="sm">
               The management key is stored in the file <Code>management_key</Code> in the data
-              directory; llamactl prints its path when it starts.
+              directory; llamactl prints its path when it starts. On that machine,{" "}
+              <Code>llamactl open</Code> signs you in.
             </Text>
           </Stack>
         </form>

@@ -9,11 +9,19 @@ from fastapi.responses import JSONResponse
 
 from llamactl import __version__
 from llamactl.api.errors import answers
-from llamactl.api.services import Services, ServicesDep, json_alone
-from llamactl.core.keys import ANYONE, Caller
-from llamactl.policy.access.rules import digest
+from llamactl.api.services import GUARDS, Services, ServicesDep, json_alone
+from llamactl.core.errors import Forbidden, NotLocal
+from llamactl.core.keys import ANYONE, Caller, Session
+from llamactl.policy.access.rules import digest, token_of
 from llamactl.policy.access.session import cookie_name, identify_user, session_of
-from llamactl.schemas.session import SessionBody, SignedOutBody, SignInRequest
+from llamactl.policy.access.sign_in_links import LASTS_S, is_from_here
+from llamactl.schemas.session import (
+    LinkSignInRequest,
+    SessionBody,
+    SignedOutBody,
+    SignInLinkBody,
+    SignInRequest,
+)
 
 router = APIRouter(prefix="/api/v1/session", tags=["session"])
 
@@ -24,9 +32,47 @@ async def sign_in(
 ) -> SessionBody:
     """Sign in. Returns a cookie that is valid here and for the built-in chat, not for engines."""
     json_alone(request)
-    value, caller, session = await services.sessions.begin(
-        asked.key.strip(), request.client.host if request.client else ""
-    )
+    begun = await services.sessions.begin(asked.key.strip(), _address(request))
+    return _signed_in(begun, request, response, services)
+
+
+@router.post("/link", responses=answers(), dependencies=GUARDS)
+async def make_link(request: Request, response: Response, services: ServicesDep) -> SignInLinkBody:
+    """Make a link that signs a browser on this machine in, once and within a minute.
+
+    Send a management key in a header; a browser's session can't make one.
+    """
+    response.headers["cache-control"] = "no-store"
+    if not services.settings.auth.require_management_auth:
+        return SignInLinkBody(path="", lasts_s=None)
+    key = token_of(dict(request.scope["headers"])).strip()
+    if not key:
+        raise Forbidden("a sign-in link needs a management key; send it in a header")
+    if not is_from_here(_address(request), request.scope["headers"]):
+        raise NotLocal(
+            "a sign-in link can be made only on the machine that llamactl runs on, at a loopback "
+            "address and without a proxy; open the page and sign in with a key"
+        )
+    token = services.sessions.links.issue(digest(key.decode("utf-8", "surrogateescape")))
+    return SignInLinkBody(path=f"#/sign-in?token={token}", lasts_s=LASTS_S)
+
+
+@router.post("/link/sign-in", responses=answers(415, 429))
+async def sign_in_by_link(
+    asked: LinkSignInRequest, request: Request, response: Response, services: ServicesDep
+) -> SessionBody:
+    """Sign in by the token of a link, from this machine only. Returns the same cookie as a key."""
+    json_alone(request)
+    address = _address(request)
+    from_here = is_from_here(address, request.scope["headers"])
+    begun = await services.sessions.begin_by_link(asked.token, address, from_here=from_here)
+    return _signed_in(begun, request, response, services)
+
+
+def _signed_in(
+    begun: tuple[str, Caller, Session], request: Request, response: Response, services: Services
+) -> SessionBody:
+    value, caller, session = begun
     response.set_cookie(
         cookie_name(request.headers.get("host", "")),
         value,
@@ -64,6 +110,10 @@ async def sign_out(request: Request, services: ServicesDep) -> Response:
             cookie_name(request.headers.get("host", "")), httponly=True, samesite="strict"
         )
     return answer
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 def _who(request: Request, services: Services) -> Caller:

@@ -124,9 +124,22 @@ def update(
 
 
 @command
-@examples("llamactl open gemma")
-def open_page(s: Session, name: Name) -> None:
-    """Print a temporary URL of the engine's own page."""
+@examples("llamactl open", "llamactl open gemma")
+def open_page(
+    s: Session,
+    name: Annotated[
+        str | None, typer.Argument(help="Instance.", autocompletion=instance_names)
+    ] = None,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Print the link, but don't open a browser.")
+    ] = False,
+) -> None:
+    """Open llamactl's page and sign in, or print a temporary URL of an engine's own page."""
+    if name is None:
+        from llamactl.cli.guide.browser import open_own_page
+
+        open_own_page(s, browser=not no_browser)
+        return
     page = s.client.instances.page(name)
     if s.as_json:
         s.print_json(page)

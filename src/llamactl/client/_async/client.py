@@ -26,7 +26,7 @@ from llamactl.client.errors import ServerUnreachable, error_in
 from llamactl.schemas.events import EventBody
 from llamactl.schemas.live import LiveBody
 from llamactl.schemas.nodes import NodeBody
-from llamactl.schemas.session import SessionBody
+from llamactl.schemas.session import SessionBody, SignInLinkBody
 from llamactl.schemas.system import FindingBody, HealthBody, SystemBody, UpgradeBody
 
 
@@ -123,6 +123,10 @@ class AsyncClient:
     async def session(self) -> SessionBody:
         """Whose key this is."""
         return await self._transport.read(SessionBody, Call("GET", f"{API}/session"))
+
+    async def sign_in_link(self) -> SignInLinkBody:
+        """A path of llamactl's page that signs a browser on this machine in, once."""
+        return await self._transport.read(SignInLinkBody, Call("POST", f"{API}/session/link"))
 
     async def activity(self, *, limit: int = 100, before: int | None = None) -> Sequence[EventBody]:
         """The newest events of all instances, or the newest before that id; oldest first."""

@@ -12,31 +12,42 @@ from functools import partial
 
 from llamactl.control.access.revocations import Revocations
 from llamactl.control.lifecycle.events.write_buffer import WriteBuffer
-from llamactl.core.errors import StoreUnavailable, TooManySignIns
+from llamactl.core.errors import LlamactlError, NotLocal, StoreUnavailable, TooManySignIns
 from llamactl.core.keys import Caller, Revocation, Revoked, Session
 from llamactl.core.ports.stores import SessionStore
 from llamactl.observe import logger
 from llamactl.policy.access.rules import KeyRing, digest
+from llamactl.policy.access.sign_in_links import SignInLinks
 from llamactl.policy.access.sign_ins import WrongSignIns, is_local
 
 _PATIENCE_S = 2.0  # for a store that says nothing
 log = logger("control")
 _AT_ONCE = 4  # sign-ins of one key that the store is asked to keep
 _MOST = 100  # sessions of one key; then the one that would expire first ends
+_NOT_HERE = (
+    "a sign-in link works only in a browser on the machine that llamactl runs on, at a loopback "
+    "address and without a proxy; sign in with a key"
+)
+_LINK_OVER = (
+    "this sign-in link has expired or was already used; run `llamactl open` for a new one, "
+    "or sign in with a key"
+)
 
 
 class Sessions:
     """The use cases; the ring in memory is what requests are checked by."""
 
     def __init__(
-        self, ring: KeyRing, store: SessionStore, revocations: Revocations, lasts_s: float
-    ) -> None:
+        self, ring: KeyRing, store: SessionStore, revocations: Revocations, lasts_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
         self._ring = ring
         self._store = store
         self._revocations = revocations
         self._lasts_s = lasts_s
         self._backlog = WriteBuffer()
         self._wrong = WrongSignIns()
+        self.links = SignInLinks(partial(secrets.token_urlsafe, 32), clock)
         self._turns: dict[bytes, asyncio.Semaphore] = {}  # by the key's digest
         self._in_turns: Counter[bytes] = Counter()  # and how many use it
         self._unwritten: dict[bytes, Session] = {}  # none of which is being written just now
@@ -53,22 +64,36 @@ class Sessions:
 
         Raises Unauthenticated, after a while that grows with each, or TooManySignIns.
         """
-        now = int(time.time())
-        heard = self._wrong.hears(address)
-        if not heard and not is_local(address):
-            raise self._too_many()
-        caller = self._ring.identify(key, now)
+        self._hear(address)
+        caller = self._ring.identify(key, time.time())
         if caller is None:
-            if not heard:
-                raise self._too_many()
-            await self._hold_back(address)
-            raise self._ring.stranger("the API key is unknown, expired or revoked")
-        value = secrets.token_urlsafe(32)
+            unknown = self._ring.stranger("the API key is unknown, expired or revoked")
+            raise await self._refused(address, unknown)
+        return await self._open(caller, digest(key))
+
+    async def begin_by_link(
+        self, token: str, address: str, *, from_here: bool
+    ) -> tuple[str, Caller, Session]:
+        """As `begin`, by the token of a link. `from_here`: a program on this machine asks.
+
+        Raises Unauthenticated or NotLocal, after a while that grows with each, or TooManySignIns.
+        """
+        self._hear(address)
+        if not from_here:
+            raise await self._refused(address, NotLocal(_NOT_HERE))
+        key = self.links.use(token)
+        if key is None or key not in self._ring.management:
+            raise await self._refused(address, self._ring.stranger(_LINK_OVER))
+        return await self._open(Caller(management=True), key)
+
+    async def _open(self, caller: Caller, key: bytes) -> tuple[str, Caller, Session]:
+        """`key`: its digest."""
+        now, value = int(time.time()), secrets.token_urlsafe(32)
         ends = now + int(self._lasts_s)
         if caller.key is not None and caller.key.expires_at is not None:
             ends = min(ends, caller.key.expires_at)
         key_id = "" if caller.key is None else caller.key.id
-        session = Session(digest(value), key_id, digest(key), ends)
+        session = Session(digest(value), key_id, key, ends)
         for ended in self._ring.sessions.forget_expired(now):
             self._unwritten.pop(ended, None)
         async with self._turn(session.key_digest):
@@ -88,6 +113,17 @@ class Sessions:
             self._in_turns[key] -= 1
             if not self._in_turns[key]:
                 del self._in_turns[key], self._turns[key]
+
+    def _hear(self, address: str) -> None:
+        if not self._wrong.hears(address) and not is_local(address):
+            raise self._too_many()
+
+    async def _refused(self, address: str, why: LlamactlError) -> LlamactlError:
+        """The error for a wrong sign-in, once its answer is due."""
+        if not self._wrong.hears(address):
+            return self._too_many()
+        await self._hold_back(address)
+        return why
 
     async def _hold_back(self, address: str) -> None:
         wait_s = self._wrong.add(address, time.monotonic())
