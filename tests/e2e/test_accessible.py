@@ -21,6 +21,7 @@ PAGES = {
     "instances": ("instances", "Instances", "broken"),
     "instance": ("instances/tiny", "tiny", "Command"),
     "failed": ("instances/broken", "broken", "View log"),
+    "connect": ("instances/tiny?tab=connect", "tiny", "Make a key here"),
     "log": ("instances/tiny?tab=log", "tiny", "Wrap lines"),
     "events": ("instances/tiny?tab=events", "tiny", "Became ready"),
     "edit": ("instances/tiny/edit", "Edit tiny", "It fits"),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from support.served import Served, data_folder, serve
 from support.terminal import on_terminal
@@ -81,9 +81,29 @@ def test_it_works_in_a_page_that_is_open(server: Served, windows: Windows) -> No
 
     signed_in(page)
     assert token_of(path) not in page.url
-    page.goto(f"{server.url}/{path}")  # used; the session stays
-    expect(page.get_by_role("alert")).to_contain_text("already used")
+    with page.expect_request("**/link/sign-in"):
+        page.goto(f"{server.url}/{path}")  # it was used; the session stays
+    failure = page.get_by_role("alert").filter(has_text="The sign-in link did not work")
+    expect(failure).to_contain_text("already used")
     signed_in(page)
+
+
+def test_it_works_in_a_page_that_is_still_asking_who_is_there(
+    server: Served, windows: Windows
+) -> None:
+    page = windows(server, key="")
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/api/v1/session", hold)
+    with page.expect_request("**/api/v1/session"):
+        page.reload()
+    page.goto(f"{server.url}/{link(server)}")
+
+    signed_in(page)
+    page.unroute_all(behavior="ignoreErrors")
 
 
 def test_the_file_that_the_browser_gets_leads_there(

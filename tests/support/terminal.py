@@ -35,14 +35,18 @@ def on_terminal(
     )  # fmt: skip
     os.close(theirs)
     said = b""
-    try:
-        while data := os.read(ours, 1 << 16):
-            said += data
-            if seen and seen in said:
-                seen = b""
-                then()
-    except OSError:  # the other side is closed
-        pass
+    while data := _read(ours):
+        said += data
+        if seen and seen in said:
+            seen = b""
+            then()
     os.close(ours)
     assert process.wait() == 0, said
     return _ESCAPE.sub("", said.decode()).replace("\r", "\n").splitlines()
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 1 << 16)
+    except OSError:  # the other side is closed
+        return b""

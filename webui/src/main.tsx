@@ -26,7 +26,10 @@ const client = new QueryClient({
     },
   },
 });
-onLink(() => void client.fetchQuery({ ...sessionQuery, staleTime: 0 }));
+onLink(async () => {
+  await client.cancelQueries(sessionQuery); // one that began before would not use the link
+  void client.prefetchQuery({ ...sessionQuery, staleTime: 0 });
+});
 onSessionEnd(() => {
   if (client.getQueryData(sessionQuery.queryKey)) endSession(client);
 });

@@ -63,9 +63,14 @@ export async function open(path: string, init: RequestInit = {}): Promise<Respon
   return answer;
 }
 
-/** From an error's body, in whatever form it came. */
+/** From an error's body, in whatever form it came. A 401 means that the session has ended. */
 export function failure(status: number, body: unknown): ApiError {
   if (status === 401) for (const listener of ended) listener();
+  return errorOf(status, body);
+}
+
+/** The same, where a 401 is about something else than the session. */
+export function errorOf(status: number, body: unknown): ApiError {
   const said = (typeof body === "object" && body !== null ? body : {}) as Record<string, unknown>;
   const inner = said.error;
   const message =

@@ -1,8 +1,19 @@
-import { Alert, Card, Code, Divider, Group, Paper, SimpleGrid, Tabs, Text } from "@mantine/core";
+import {
+  Alert,
+  Card,
+  Code,
+  Divider,
+  Group,
+  Loader,
+  Paper,
+  SimpleGrid,
+  Tabs,
+  Text,
+} from "@mantine/core";
 import { IconMessage, IconPencil } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
-import { useMemo } from "react";
+import { lazy, Suspense, useMemo } from "react";
 import { EventLine } from "../activity/EventLine";
 import { PlanCard } from "../activity/PlanCard";
 import { api, type Instance, said } from "../api/client";
@@ -23,6 +34,10 @@ import { servedAs } from "./actions";
 import { KeptContext } from "./KeptContext";
 import { RowActions } from "./RowActions";
 import { memoryOf } from "./words";
+
+const Connect = lazy(() =>
+  import("../connect/Connect").then((module) => ({ default: module.Connect })),
+);
 
 export function InstancePage() {
   const { name } = useParams({ from: "/instances/$name" });
@@ -82,11 +97,17 @@ export function InstancePage() {
       >
         <Tabs.List mb="md">
           <Tabs.Tab value="overview">Overview</Tabs.Tab>
+          <Tabs.Tab value="connect">Connect</Tabs.Tab>
           <Tabs.Tab value="log">Log</Tabs.Tab>
           <Tabs.Tab value="events">Events</Tabs.Tab>
         </Tabs.List>
         <Tabs.Panel value="overview">
           <Overview row={row} />
+        </Tabs.Panel>
+        <Tabs.Panel value="connect">
+          <Suspense fallback={<Loader aria-label="Loading" />}>
+            <Connect instance={instance} />
+          </Suspense>
         </Tabs.Panel>
         <Tabs.Panel value="log">
           <LogView name={instance.name} failed={instance.state === "failed"} />

@@ -1,14 +1,14 @@
-import { Alert, Button, Card, Code, Group, Stack, Text } from "@mantine/core";
+import { Button, Card, Group, Stack, Text } from "@mantine/core";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, type Key, type Schemas, said } from "../api/client";
 import { useQuestion } from "../ui/Ask";
-import { Copy } from "../ui/Copy";
 import { Empty } from "../ui/Empty";
 import { ago, exact } from "../ui/format";
 import { useNow } from "../ui/now";
 import { Page } from "../ui/Page";
 import { attempt, tell } from "../ui/tell";
+import { MadeKey } from "./MadeKey";
 import { NewKey } from "./NewKey";
 
 export function KeysPage() {
@@ -36,21 +36,7 @@ export function KeysPage() {
           }}
         />
       )}
-      {made && (
-        <Alert
-          color="teal"
-          title={`The key for ${made.name} is shown only once`}
-          withCloseButton
-          closeButtonLabel="Close"
-          onClose={() => setMade(undefined)}
-          role="status"
-        >
-          <Group gap="xs">
-            <Code className="breaks">{made.key}</Code>
-            <Copy value={made.key} label="Copy the key" />
-          </Group>
-        </Alert>
-      )}
+      {made && <MadeKey name={made.name} value={made.key} close={() => setMade(undefined)} />}
       {keys.data?.length === 0 ? (
         <Empty title="No keys yet">
           <Text>Create one for each program or person that uses your models.</Text>

@@ -8,15 +8,19 @@ import { useWork } from "../ui/work";
 const DAY_S = 86_400;
 
 interface Props {
+  /** The instance that it is to be for, unless that is changed. */
+  only?: string;
   close: () => void;
   made: (key: Schemas["NewKeyBody"]) => void;
 }
 
-export function NewKey({ close, made }: Props) {
+export function NewKey({ only, close, made }: Props) {
   const rows = useView((view) => view.rows);
-  const [name, setName] = useState("");
-  const [mode, setMode] = useState<Schemas["PermissionMode"]>("allow_all");
-  const [instances, setInstances] = useState<string[]>([]);
+  const [name, setName] = useState(only ?? "");
+  const [mode, setMode] = useState<Schemas["PermissionMode"]>(
+    only === undefined ? "allow_all" : "per_instance",
+  );
+  const [instances, setInstances] = useState(only === undefined ? [] : [only]);
   const [days, setDays] = useState("0");
   const [priority, setPriority] = useState<number | string | undefined>(0);
   const { fault, run } = useWork();

@@ -1,4 +1,4 @@
-import { ApiError, api, messageOf, type Session, said } from "../api/client";
+import { api, errorOf, type Session } from "../api/client";
 
 const LINK = "#/sign-in?";
 let token = ""; // of a link that was opened, and is not used yet
@@ -27,9 +27,10 @@ export async function signInByLink(): Promise<Session | { fault: string } | null
   const shown = token;
   token = "";
   try {
-    return await said(api.POST("/api/v1/session/link/sign-in", { body: { token: shown } }));
+    const asked = { body: { token: shown } };
+    const { data, error, response } = await api.POST("/api/v1/session/link/sign-in", asked);
+    return data ?? { fault: errorOf(response.status, error).message };
   } catch (error) {
-    if (error instanceof ApiError && error.status > 0) return { fault: messageOf(error) };
     token = shown; // the server was not reached
     throw error;
   }
