@@ -103,6 +103,7 @@ def test_it_works_in_a_page_that_is_still_asking_who_is_there(
     page.goto(f"{server.url}/{link(server)}")
 
     signed_in(page)
+    assert held and page.url == f"{server.url}/#/instances"
     page.unroute_all(behavior="ignoreErrors")
 
 

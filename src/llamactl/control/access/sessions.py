@@ -122,16 +122,13 @@ class Sessions:
         """The error for a wrong sign-in, once its answer is due."""
         if not self._wrong.hears(address):
             return self._too_many()
-        await self._hold_back(address)
-        return why
-
-    async def _hold_back(self, address: str) -> None:
         wait_s = self._wrong.add(address, time.monotonic())
         log.warning("sign_in_refused", address=address or "unknown", answered_in_s=wait_s)
         try:
             await asyncio.sleep(wait_s)
         finally:
             self._wrong.answered(address)
+        return why
 
     @staticmethod
     def _too_many() -> TooManySignIns:
