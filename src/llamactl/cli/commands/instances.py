@@ -134,7 +134,7 @@ def open_page(
         bool, typer.Option("--no-browser", help="Print the link, but don't open a browser.")
     ] = False,
 ) -> None:
-    """Open llamactl's page signed in, or print a URL of an engine's page."""
+    """Open llamactl's page, or print a URL of an engine's page."""
     if name is None:
         from llamactl.cli.guide.browser import open_own_page
 
