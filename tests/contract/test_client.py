@@ -52,6 +52,7 @@ REACHED: dict[str, tuple[Callable[[Client], object], str]] = {
     "GET /api/v1/system": (lambda c: c.system(), "status"),
     "GET /api/v1/doctor": (lambda c: c.doctor(), "doctor"),
     "GET /api/v1/session": (lambda c: c.session(), "status"),
+    "POST /api/v1/session/link": (lambda c: c.sign_in_link(), "open"),
     "GET /api/v1/config/settings": (lambda c: c.config.settings(), "config show"),
     "GET /api/v1/models/search": (lambda c: c.models.search(_), "models search"),
     "GET /api/v1/models/repository": (lambda c: c.models.repository(_), "models search"),
@@ -88,7 +89,9 @@ REACHED: dict[str, tuple[Callable[[Client], object], str]] = {
 
 
 # A browser's cookie is of no use to others, who show their key.
-BROWSERS = {"POST /api/v1/session", "DELETE /api/v1/session"}
+BROWSERS = {
+    "POST /api/v1/session", "POST /api/v1/session/link/sign-in", "DELETE /api/v1/session",
+}  # fmt: skip
 
 
 class Asked(Exception):

@@ -61,6 +61,8 @@ _KEY_BODIES = {
     "NewKeyBody": "An inference key, with its secret.",
     "PermissionsBody": "Permissions of a key.",
     "SignInRequest": "The key for signing in.",
+    "LinkSignInRequest": "The token of a sign-in link.",
+    "SignInLinkBody": "A link that signs a browser in once.",
     "SessionBody": "The session of a signed-in browser.",
     "PageBody": "Temporary path of an engine's own page.",
 }
@@ -90,6 +92,7 @@ _EXAMPLES = {
 _BODY_EXAMPLES = {
     "KeyRequest": {"name": "laptop", "permission_mode": "per_instance", "instances": ["gemma"]},
     "SignInRequest": {"key": "llamactl-management-…"},
+    "LinkSignInRequest": {"token": "QpU2…"},
     "DownloadRequest": {"model": "org/repo:Q4_K_M"},
     "CommandRequest": {"command": "llama-server -m /models/gemma.gguf -c 8192"},
 }
