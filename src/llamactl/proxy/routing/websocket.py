@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from enum import IntEnum
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from uvicorn.protocols.utils import ClientDisconnected
 from websockets.client import ClientProtocol
@@ -148,7 +148,7 @@ class WebSocketCall:
         made = EngineWebSocket(self._relay.turns, self._caller, opening)
         try:
             async with loop_clock().timeout(_OPEN_S):
-                await self._relay.pool.dial(cast(Any, made), (target.host, target.port))
+                await self._relay.pool.dial(made, (target.host, target.port))
                 await made.handshake({"Authorization": f"Bearer {target.key}"})
         except BaseException:
             made.abort()
