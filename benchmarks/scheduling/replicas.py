@@ -169,7 +169,7 @@ class Service:
         running = sum(one.running for one in ready)
         waiting = sum(len(one.queue) for one in ready)
         change = self._policy.change(
-            Load(self._now, len(ready), len(self._replicas), running, waiting, self._answered)
+            Load(self._now, len(ready), 0, running, waiting, self._answered)
         )  # fmt: skip
         if change > 0 and len(ready) == len(self._replicas) < MOST:
             self._outcome.starts += 1

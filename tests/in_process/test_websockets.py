@@ -313,10 +313,11 @@ async def test_a_websocket_reaches_its_engine_as_requests_do() -> None:
         assert reached == ["127.0.0.1"]
 
 
-async def test_an_engine_that_sends_it_elsewhere_answers_for_itself() -> None:
+async def test_an_engine_that_sends_it_elsewhere_is_not_followed() -> None:
     async with talking() as (there, engine):
         engine.refuses = (307, "see there")
-        assert (await WebSocket(there).refused())[0] == 307
+        answer = await WebSocket(there).client.answer()
+        assert (answer.status, answer.json["code"]) == (502, "upstream_unreachable")
         assert len(engine.connections) == 0
 
 

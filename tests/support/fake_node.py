@@ -68,6 +68,7 @@ class FakeNode:
         self.says = NO_MODEL  # an engine that is ready, of its model
         self.refuses: LlamactlError | None = None  # whatever is to be permitted
         self.obstacles = ""  # to any start
+        self.hangs_numbers: asyncio.Event | None = None  # until it is set, nobody gets them
         self.numbers_of: dict[str, str] = {}  # what engines count, by name of the instance
         self.hangs = False  # when it is asked for them
         self.keeps_contexts = False  # whoever ends has something worth keeping
@@ -341,6 +342,8 @@ class FakeNode:
         return NO_MODEL if process is None else self.says
 
     async def numbers(self, process: ProcessId) -> Mapping[str, str]:
+        if self.hangs_numbers is not None:
+            await self.hangs_numbers.wait()
         text = self.numbers_of.get(self._get(process).name)
         return {} if text is None else {"": text}
 

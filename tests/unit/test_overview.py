@@ -11,7 +11,10 @@ from llamactl.cli.guide.overview import ServerState, _instances, _next
 
 
 def seen(health: str = "ok", **statuses: str) -> ServerState:
-    rows: Any = [SimpleNamespace(name=name, status=status) for name, status in statuses.items()]
+    rows: Any = [
+        SimpleNamespace(name=name, status=status, replica_of="")
+        for name, status in statuses.items()
+    ]
     asked: Any = SimpleNamespace(status=health)
     about: Any = None
     return ServerState("http://127.0.0.1:1", asked, about, rows)

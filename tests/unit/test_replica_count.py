@@ -30,26 +30,26 @@ def watched(
 
 def test_requests_that_wait_for_long_need_one_more() -> None:
     # four are worked on for 8 s each, and five wait: who comes now waits for 10 s
-    changes = watched(lambda at: Load(at, 1, 1, 4, 5, int(at / 2)))
+    changes = watched(lambda at: Load(at, 1, 0, 4, 5, int(at / 2)))
     assert changes[0] == (6.0, 1)
     assert {change for _, change in changes} == {1}
 
 
 def test_a_queue_that_moves_fast_needs_none() -> None:
     # five wait, but ten are answered each second: who comes now waits for half a second
-    assert watched(lambda at: Load(at, 1, 1, 4, 5, int(at * 10))) == []
+    assert watched(lambda at: Load(at, 1, 0, 4, 5, int(at * 10))) == []
 
 
 def test_a_queue_that_does_not_move_needs_one_more() -> None:
-    assert watched(lambda at: Load(at, 1, 1, 4, 1, 0))[0] == (6.0, 1)
+    assert watched(lambda at: Load(at, 1, 0, 4, 1, 0))[0] == (6.0, 1)
 
 
 def test_a_queue_for_a_moment_needs_none() -> None:
-    assert watched(lambda at: Load(at, 1, 1, 4, 3 if at == 60.0 else 0, int(at / 2))) == []
+    assert watched(lambda at: Load(at, 1, 0, 4, 3 if at == 60.0 else 0, int(at / 2))) == []
 
 
 def test_it_is_looked_at_for_as_long_again_after_a_change() -> None:
-    changes = watched(lambda at: Load(at, 1 if at < 20 else 2, 2, 4, 5, int(at / 2)))
+    changes = watched(lambda at: Load(at, 1 if at < 20 else 2, 0, 4, 5, int(at / 2)))
     assert [at for at, _ in changes if 8.0 < at < 30.0] == [
         10.0,
         12.0,
@@ -64,38 +64,54 @@ def test_it_is_looked_at_for_as_long_again_after_a_change() -> None:
 def test_what_others_could_do_as_well_needs_one_fewer() -> None:
     def load(at: float) -> Load:
         ready = 1 if at < 40 else 2  # one replica was seen to work on four at once
-        return Load(at, ready, ready, 4 if at < 40 else 3, 0, int(at))
+        return Load(at, ready, 0, 4 if at < 40 else 3, 0, int(at))
 
     assert watched(load) == [(at, -1) for at in (100.0, 102.0, 104.0, 106.0, 108.0, 110.0, 112.0,
                                                  114.0, 116.0, 118.0, 120.0)]  # fmt: skip
 
 
 def test_what_would_fill_the_others_needs_all() -> None:
-    assert watched(lambda at: Load(at, 1 if at < 40 else 2, 2, 4, 0, int(at))) == []
+    assert watched(lambda at: Load(at, 1 if at < 40 else 2, 0, 4, 0, int(at))) == []
 
 
 def test_one_look_at_much_to_do_keeps_all_for_as_long_again() -> None:
     def load(at: float) -> Load:
-        return Load(at, 2, 2, 8 if at in (0.0, 50.0) else 1, 0, int(at))
+        return Load(at, 2, 0, 8 if at in (0.0, 50.0) else 1, 0, int(at))
 
     assert watched(load)[0] == (110.0, -1)
 
 
 def test_the_last_one_is_not_one_too_many() -> None:
-    assert watched(lambda at: Load(at, 1, 1, 0, 0, 0)) == []
+    assert watched(lambda at: Load(at, 1, 0, 0, 0, 0)) == []
     assert watched(lambda at: Load(at, 0, 0, 0, 0, 0)) == []
+
+
+def test_what_nobody_saw_was_not_quiet() -> None:
+    count = ReplicaCount()
+    watched(lambda at: Load(at, 2, 0, 8, 0, int(at)), 98.0, count)
+    assert count.change(Load(400.0, 2, 0, 0, 0, 0), MORE_AT, FEWER_AFTER) == 0
+    assert count.change(Load(460.0, 2, 0, 0, 1, 0), MORE_AT, FEWER_AFTER) == 0
+
+
+def test_an_engine_that_is_too_busy_to_answer_is_not_idle() -> None:
+    assert watched(lambda at: Load(at, 2, 0, 0, 0, int(at), silent=1)) == []
+
+
+def test_one_that_waits_for_room_is_not_needed_where_those_that_run_are_enough() -> None:
+    assert watched(lambda at: Load(at, 1, 1, 1, 0, int(at)), 60.0) == [(60.0, -1)]
 
 
 def test_counters_that_begin_again_are_no_speed() -> None:
     """As those of a proxy process that was started again."""
-    changes = watched(lambda at: Load(at, 1, 1, 4, 5, int(100 - at)))
+    changes = watched(lambda at: Load(at, 1, 0, 4, 5, int(100 - at)))
     assert {change for _, change in changes} == {1}
 
 
 @given(
     st.lists(
         st.builds(
-            Load, at=st.just(0.0), ready=st.integers(0, 8), wanted=st.integers(0, 8),
+            Load, at=st.just(0.0), ready=st.integers(0, 8), pending=st.integers(0, 8),
+            silent=st.integers(0, 2),
             running=st.integers(0, 99), waiting=st.integers(0, 99), answered=st.integers(0, 10**6),
         ),
         min_size=1, max_size=60,
@@ -104,10 +120,10 @@ def test_counters_that_begin_again_are_no_speed() -> None:
 def test_whatever_is_seen_more_is_only_asked_for_a_queue(seen: list[Load]) -> None:
     count = ReplicaCount()
     for at, one in enumerate(seen):
-        load = Load(at * 2.0, one.ready, one.wanted, one.running, one.waiting, one.answered)
+        load = Load(at * 2.0, one.ready, one.pending, one.running, one.waiting, one.answered)
         change = count.change(load, MORE_AT, FEWER_AFTER)
         assert change != 1 or load.waiting
-        assert change != -1 or (load.wanted > 1 and at * 2.0 >= FEWER_AFTER)
+        assert change != -1 or (load.ready + load.pending > 1 and at * 2.0 >= FEWER_AFTER)
 
 
 @pytest.mark.parametrize(
@@ -151,4 +167,6 @@ vllm:num_requests_waiting_by_reason{engine="0"} 9.0
     assert total(text, names, "requests_waiting") == 7.0
     assert total(text, names, "requests_running") is None
     assert total("", names, "requests_waiting") is None
-    assert total("vllm:num_requests_waiting{ 3", names, "requests_waiting") is None
+
+    for garbage in ("{ 3", '{,\t={a="b"}', " NaN", " +Inf", " 1e400", " -1"):
+        assert total(f"vllm:num_requests_waiting{garbage}", names, "requests_waiting") is None

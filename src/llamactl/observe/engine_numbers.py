@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from typing import Literal
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+_NAME = re.compile(r"[{\s]")  # what follows it
+_MOST_PARTS = 64  # of an engine, such as those of vLLM
 # Instance, model ("" for the only one), and what the engine said.
 Said = tuple[str, str, Sequence[Metric]]
 
@@ -37,13 +40,15 @@ def total(text: str, names: Mapping[str, str], common_name: str) -> float | None
     `names`: as of `common`, of this engine.
     """
     own = {name for name, what in names.items() if what == common_name}
-    lines = [line for line in text.splitlines() if re.split(r"[{\s]", line, maxsplit=1)[0] in own]
+    lines = [line for line in text.splitlines() if _NAME.split(line, maxsplit=1)[0] in own]
     try:
-        families = list(text_string_to_metric_families("\n".join(lines) + "\n"))
-    except ValueError:
+        families = list(text_string_to_metric_families("\n".join(lines[:_MOST_PARTS]) + "\n"))
+    except (ValueError, IndexError):  # both are what the parser raises
         return None
     values = [sample.value for family in families for sample in family.samples]
-    return COMMON[common_name].together(values) if values else None
+    if not values or not all(0 <= value < math.inf for value in values):
+        return None
+    return COMMON[common_name].together(values)
 
 
 def common(said: Iterable[Said], names: Mapping[str, Mapping[str, str]]) -> list[Metric]:

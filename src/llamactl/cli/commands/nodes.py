@@ -14,9 +14,12 @@ from llamactl.cli.session import Config, DataDir, Session, command, settings_of,
 from llamactl.core.errors import NodeNotFound
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from llamactl.cluster.folder import ClusterFolder, Place
     from llamactl.schemas.nodes import NodeBody
 
+_ANSWER_S = 5.0
 nodes = group("Run instances on other machines.")
 clusters = group("Put several machines behind one server.")
 Node = Annotated[str, typer.Argument(help="Name of the node.")]
@@ -104,9 +107,12 @@ def drain(
     s.client.drain_node(name, wait=wait)
     if s.as_json:
         return
-    there = [one for one in s.client.instances.list() if one.node == name]
-    left = ", ".join(one.name for one in there if one.status not in ("stopped", "failed"))
-    typer.echo(f"{name} is drained" + (f"; still there: {left}" if left else ""))
+    rows = s.client.nodes()
+    row = next((one for one in rows if one.name == name), rows[0])  # the server's own is "local"
+    there = [one for one in s.client.instances.list() if one.node == row.name]
+    left = ", ".join(one.name for one in there if one.state not in ("stopped", "failed"))
+    away = ", and away" if row.state == "away" else ""
+    typer.echo(f"{row.name} is drained{away}" + (f"; still there: {left}" if left else ""))
 
 
 @nodes.command()
@@ -139,7 +145,7 @@ def join(
 @nodes.command()
 @examples("llamactl node leave")
 def leave(config: Config = None, data_dir: DataDir = None) -> None:
-    """Forget the cluster of this machine. Its node or server must have ended."""
+    """Forget the cluster of this machine. Stop its node or server first."""
     from llamactl.maintenance.membership import leave
 
     was = leave(settings_of(config, data_dir))
@@ -181,14 +187,13 @@ def status(s: Session) -> None:
 
     folder = ClusterFolder(s.settings.data) if s.is_local else None
     place = folder.place if folder is not None else None
+    if folder is not None and not s.as_json:
+        _print_place(folder, place)
     is_node = place is not None and not place.is_head
-    rows = s.client.nodes() if s.known_url and not is_node else ()
+    rows = _machines(s) if s.known_url and not is_node else ()
     if s.as_json:
         s.print_json({"place": place and asdict(place), "nodes": rows})
-        return
-    if folder is not None:
-        _print_place(folder, place)
-    if rows and (place is not None or not s.is_local):
+    elif rows and (place is not None or not s.is_local):
         up, away = (
             [r.name for r in rows if (r.state == "away") is is_away] for is_away in (False, True)
         )
@@ -200,6 +205,14 @@ def status(s: Session) -> None:
         typer.echo("  `llamactl node ls` on the head's machine shows all of them")
     elif place is not None:
         typer.echo("  its server is not running; start it with `llamactl serve`")
+
+
+def _machines(s: Session) -> Sequence[NodeBody]:
+    """Of a server that may hang."""
+    from llamactl.client import Client
+
+    with Client(s.known_url, s.key, timeout=_ANSWER_S, retries=0) as client:
+        return client.nodes()
 
 
 def _print_place(folder: ClusterFolder, place: Place | None) -> None:

@@ -1,4 +1,4 @@
-"""What people call a command who know other programs, and which command they meant."""
+"""Command names from other programs, and the commands they map to."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ALIASES: Mapping[str, Sequence[str]] = {
     "version": ["--version"], "help": ["--help"],
 }  # fmt: skip
 MEMBER_ALIASES: Mapping[str, Sequence[str]] = {"list": ["ls"], "delete": ["rm"], "remove": ["rm"]}
-# not accepted, as they may mean something else; but it is said what there is
+# not accepted, as they may mean something else; but the error names the right command
 _ELSEWHERE: Mapping[str, str] = {
     "add": "create", "delete": "revoke", "download": "models pull", "edit": "update",
     "get": "models pull", "images": "models ls", "info": "status", "inspect": "show",

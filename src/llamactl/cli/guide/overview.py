@@ -46,7 +46,7 @@ def state_of(client: Client) -> ServerState:
 
 
 def overview() -> None:
-    """Starts nothing, and does not fail: that no server answers is an answer, too."""
+    """Starts nothing, and never fails: a missing server is also reported."""
     s = Session(os.environ.get("LLAMACTL_URL"), None, None, as_json=False)
     for line in _lines(s):
         typer.echo(line)
@@ -109,13 +109,14 @@ def _next(seen: ServerState) -> Iterator[Step]:
         yield "llamactl doctor", "what does not work, and what to do"
     if not seen.rows:
         yield "llamactl run MODEL", "chat with a model, from a file or the hub"
-        yield "llamactl create NAME model=FILE", "make an instance of a file"
+        yield "llamactl create NAME model=FILE", "create an instance from a file"
         return
     if failed := min((row.name for row in seen.rows if row.status == "failed"), default=""):
         yield f"llamactl show {inert(failed)}", "why it failed"
         yield f"llamactl logs {inert(failed)}", "the log of its engine"
         return
-    name = min(seen.rows, key=lambda row: (row.status != "running", row.name)).name
+    defined = [row for row in seen.rows if not row.replica_of] or seen.rows
+    name = min(defined, key=lambda row: (row.status != "running", row.name)).name
     yield f"llamactl run {inert(name)}", "chat with it"
     yield "llamactl top", "a live view of the instances"
 

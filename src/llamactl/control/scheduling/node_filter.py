@@ -24,7 +24,7 @@ class _Finding:
     """Of one node."""
 
     context: ReplicaContext
-    obstacle: str = ""  # why a start there would fail, also of one that is drained
+    obstacle: str = ""  # why a start there would fail, set for drained nodes too
     refusal: LlamactlError | None = None  # why none may be tried
 
     @property
@@ -98,7 +98,13 @@ class NodeFilter:
         self, choices: Sequence[ReplicaContext], managed: ManagedInstance
     ) -> Findings:
         instance, last = managed.instance, managed.replica.context
-        found = await asyncio.gather(*(self._find(one, instance) for one in choices))
+        in_service = [one for one in choices if self._drained(one) is None]
+        found = await asyncio.gather(*(self._find(one, instance) for one in in_service))
+        drained = [one for one in choices if one not in in_service]
+        if any(not one.reason for one in found):
+            found += [_Finding(one, refusal=self._drained(one)) for one in drained]
+        else:  # they may be the only ones where it could start
+            found += await asyncio.gather(*(self._find(one, instance) for one in drained))
         reasons = {one.context.name: one.reason for one in found}
         able = [one.context for one in found if not one.reason]
         if not able and (refusal := _refusal_of(found, last)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
 
@@ -34,6 +35,7 @@ log = logger("control")
 
 
 _COMING = frozenset({State.STOPPED, State.STARTING, State.BACKOFF})  # if it is on
+_GROWN = (State.STOPPED, State.FAILED, State.ASLEEP, State.FALLING_ASLEEP)  # the first one first
 _ROLLED = SETTLED | {State.LOST}  # a restart has come to its end, or can't be waited for
 
 
@@ -74,7 +76,7 @@ class ReplicaSets:
     def _rest_with(self, managed: ManagedInstance) -> None:
         """If none is up and wanted, nobody needs those that wait for room."""
         first, *others = self._registry.replicas_of(managed)
-        if not counts(first) and not any(_is_up(one) and _is_on(one) for one in others):
+        if not _counts(first) and not any(_is_up(one) and _is_on(one) for one in others):
             for one in others:
                 if _is_on(one) and one.replica.runner.now.state is State.STOPPED:
                     self._begin(one, _ask(one, StopRequested("no other replica is up")))
@@ -99,31 +101,42 @@ class ReplicaSets:
                 self._begin(other, start(other, cause))
 
     def _needed(self, managed: ManagedInstance) -> list[ManagedInstance]:
-        """Its replicas besides the first, without those that only run when there is much to do."""
+        """Its replicas besides the first, except those that only run under load."""
         return [one for one in self._registry.others_of(managed) if not _is_spare(one, managed)]
 
-    def grow(self, first: ManagedInstance, cause: str) -> None:
-        """One more starts when there is room for it, if none is on its way."""
-        others = self._registry.others_of(first)
+    def grow(self, first: ManagedInstance, cause: str, cool_down: float) -> None:
+        """One more starts when there is room for it, if none is on its way.
+
+        After a failed start nothing is tried for `cool_down` seconds, which each further one
+        doubles: what keeps one from starting may keep all.
+        """
+        replicas, now = self._registry.replicas_of(first), time.monotonic()
+        others = replicas[1:]
+        if first.deleted or not any(_is_up(one) and _is_on(one) for one in replicas):
+            return  # it was stopped meanwhile
         if any(_is_on(one) and one.replica.runner.now.state in _COMING for one in others):
             return
-        for one in others:
-            state = one.replica.runner.now.state
-            if state in DORMANT or (state is State.STOPPED and not _is_on(one)):
-                start = self._defer if state is State.STOPPED else self._start
-                self._begin(one, start(one, cause))
-                return
+        if any(one.breaker.retry_after(now, cool_down) for one in others):
+            return
+        off = [one for one in others if one.replica.runner.now.state in _GROWN]
+        if off:
+            one = min(off, key=lambda one: _GROWN.index(one.replica.runner.now.state))
+            is_stopped = one.replica.runner.now.state is State.STOPPED
+            self._begin(one, (self._defer if is_stopped else self._start)(one, cause))
 
     def shrink(self, first: ManagedInstance, cause: str) -> None:
-        """One that waits for room does so no more, or the last one that is ready stops."""
-        wanted = [one for one in self._registry.replicas_of(first) if counts(one)]
+        """Cancel one that waits for room, or else stop the last ready one."""
+        replicas = self._registry.replicas_of(first)
         fewest, _ = first.instance.options.replica_range
-        if len(wanted) <= fewest:
+        waiting = [one for one in replicas if waits_for_room(one)]
+        ready = [one for one in replicas if one.replica.ready is not None]
+        if waiting and sum(map(_counts, replicas)) > fewest:
+            going = waiting[-1]
+        elif not waiting and len(ready) > fewest and ready[-1] is not first:
+            going = ready[-1]
+        else:
             return
-        waiting = [one for one in wanted if one.replica.runner.now.state is State.STOPPED]
-        ready = [one for one in wanted if one.replica.ready is not None and one is not first]
-        for one in (waiting or ready)[-1:]:
-            self._begin(one, _ask(one, StopRequested(cause)))
+        self._begin(going, _ask(going, StopRequested(cause)))
 
     def _begin(self, managed: ManagedInstance, work: Awaitable[None]) -> None:
         async def attempt() -> None:
@@ -131,6 +144,8 @@ class ReplicaSets:
                 await work
             except LlamactlError as exc:  # no room for it, or it is being deleted
                 log.warning("start_skipped", name=managed.instance.name, reason=exc.message)
+            except Exception as exc:  # a fault of ours, which nobody else would see
+                log.failure("replica_not_asked", exc, name=managed.instance.name)
 
         self._tasks.begin(attempt())
 
@@ -210,13 +225,17 @@ def _is_on(managed: ManagedInstance) -> bool:
     return managed.replica.runner.now.desired is Desired.RUNNING
 
 
-def counts(managed: ManagedInstance) -> bool:
-    """It is wanted, and may come to run."""
+def _counts(managed: ManagedInstance) -> bool:
+    """Wanted, and not failed."""
     return _is_on(managed) and managed.replica.runner.now.state is not State.FAILED
 
 
+def waits_for_room(managed: ManagedInstance) -> bool:
+    return _is_on(managed) and managed.replica.runner.now.state is State.STOPPED
+
+
 def _is_spare(managed: ManagedInstance, first: ManagedInstance) -> bool:
-    """Does it only run when there is much to do?"""
+    """Does it only run under load?"""
     return replica_number(managed.instance.name) > first.instance.options.replica_range[0]
 
 

@@ -173,8 +173,8 @@ _SOME_REPLICAS: Schema = {"type": "integer", "minimum": 1, "maximum": MOST_REPLI
 _RANGE_OF_REPLICAS: Schema = {
     "type": "object", "required": ["min", "max"], "additionalProperties": False,
     "properties": {
-        "min": {**_SOME_REPLICAS, "description": "so many run whenever the instance does"},
-        "max": {**_SOME_REPLICAS, "description": "at most so many run, while requests wait"},
+        "min": {**_SOME_REPLICAS, "description": "replicas that run whenever the instance runs"},
+        "max": {**_SOME_REPLICAS, "description": "most replicas that may run when requests queue"},
     },
 }  # fmt: skip
 
@@ -240,8 +240,8 @@ OPTIONS: Mapping[str, Option] = {
     ),
     "replicas": Option(
         _replicas, {"anyOf": [_SOME_REPLICAS, _RANGE_OF_REPLICAS]},
-        "processes that serve it together, each with a life and a place of its own, or `min` and "
-        "`max` of them, by how long requests wait in their engines; default: one",
+        "number of processes that serve it, each started and placed separately; or `min` and "
+        "`max`, scaled by queue time; default: one",
     ),
     "container": Option(read_container, CONTAINER, "container to run it in, by Docker or Podman"),
 }  # fmt: skip

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+_PAUSE_S: Final = 15.0  # between two looks: nobody knows what was between them
 _SPARE: Final = 0.75  # the share of what the others can do at once, to which they may be filled
 
 
@@ -20,10 +21,11 @@ class Load:
 
     at: float  # monotonic seconds
     ready: int  # replicas
-    wanted: int  # the same, with those that load or wait for room
+    pending: int  # replicas that wait for room
     running: int  # requests that their engines work on
     waiting: int  # requests in the queues of their engines
     answered: int  # requests so far
+    silent: int = 0  # engines that didn't answer in time, so that their numbers are older
 
 
 class ReplicaCount:
@@ -42,17 +44,19 @@ class ReplicaCount:
         """1: one more is needed; -1: one is too many; 0: neither.
 
         `more_at`: seconds that requests may wait. `fewer_after`: seconds for which fewer would have
-        been enough. Both count from the last change in what is ready.
+        been enough. Both count from the last change in what is ready, and from the last pause.
         """
         self._at_once = max(self._at_once, load.running / max(load.ready, 1))
-        if not self._lately or self._lately[-1].ready != load.ready:
+        last = self._lately[-1] if self._lately else None
+        if last is None or last.ready != load.ready or load.at - last.at > _PAUSE_S:
             self._lately.clear()
             self._busy_at = load.at
         self._lately.append(load)
         while len(self._lately) > 1 and load.at - self._lately[1].at >= more_at:
             self._lately.popleft()
-        fewer = load.wanted - 1
-        if not fewer or load.running + load.waiting > max(_SPARE * self._at_once, 1.0) * fewer:
+        fewer = load.ready if load.pending else load.ready - 1
+        can_do = max(_SPARE * self._at_once, 1.0) * fewer
+        if fewer <= 0 or load.silent or load.running + load.waiting > can_do:
             self._busy_at = load.at
         self.queue_time = _queue_time(self._lately, more_at)
         if self.queue_time >= more_at:

@@ -73,7 +73,7 @@ class EngineWebSocket(ClientConnection):
         self._engine.close()
 
     def abort(self) -> None:
-        """Leave without a word, if it was ever reached."""
+        """Drop the connection without a close frame, if there is one."""
         if (engine := getattr(self, "_engine", None)) is not None:
             engine.abort()
 

@@ -54,6 +54,7 @@ Send = Callable[[Message], Awaitable[None]]
 _NONCE = 16  # bytes of Sec-WebSocket-Key
 log = logger("proxy")
 _OPEN_S = _CLOSE_S = 10.0
+_REDIRECTION = 3  # hundred
 
 
 class Close(IntEnum):
@@ -123,7 +124,7 @@ class WebSocketCall:
             if lease is None:
                 return
             try:
-                ends = revoked(self._keys, request.caller)
+                ends = partial(revoked, self._keys, request.caller)
                 path = self._target.path_and_query.decode("latin-1")
                 opens = partial(self._open, lease.endpoint, path)
                 if self._relay.hides_cached and not request.caller.management:
@@ -171,7 +172,7 @@ async def relay_websocket(
     receive: Receive,
     send: Send,
     opens: Callable[[Sequence[Subprotocol] | None], Awaitable[EngineWebSocket]],
-    ends: Coroutine[Any, Any, None],
+    ends: Callable[[], Coroutine[Any, Any, None]],
 ) -> None:
     """Accept the client once the engine has accepted us; end when either side, or `ends`, ends.
 
@@ -181,19 +182,19 @@ async def relay_websocket(
     try:
         upstream = await opens(scope.get("subprotocols") or None)
     except InvalidStatus as exc:
-        ends.close()
         said = exc.response
+        if said.status_code // 100 == _REDIRECTION:
+            raise UpstreamUnreachable("the engine redirected the WebSocket") from exc
         kind = said.headers.get("content-type", "text/plain; charset=utf-8")
         headers = [(b"content-type", kind.encode("latin-1"))]
         await _refuse(send, said.status_code, headers, bytes(said.body or b""))
         return
     except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as exc:
-        ends.close()
         raise UpstreamUnreachable(f"the engine refused the WebSocket: {exc}") from exc
     revoked_first = False
     try:
         await send({"type": "websocket.accept", "subprotocol": upstream.subprotocol})
-        revoked_first = await _relay_messages(upstream, receive, send, ends)
+        revoked_first = await _relay_messages(upstream, receive, send, ends())
         if revoked_first:
             reason = "its key or session has ended"
             with suppress(TimeoutError):
