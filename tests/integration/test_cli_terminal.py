@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.fake_engine import create_fake, tell
+from support.fake_engine import create_fake, until_told
 from support.served import Served, data_folder, serve
 from support.terminal import on_terminal
 
@@ -46,7 +46,8 @@ def test_who_waits_for_a_start_sees_that_it_is_loading(tmp_path: Path) -> None:
         create_fake(server, tmp_path, "slow", start=False, model="slow")
 
         def loaded() -> None:
-            tell(server.instance("slow"), "loaded")
+            """As soon as its process has a port, and listens there."""
+            until_told(server.until_row("slow", "a port", lambda row: row["port"]), "loaded")
 
         for words in (("start", "slow"), ("restart", "slow"), ("update", "slow", "ctx_size=512")):
             lines = on_terminal(server, 80, *words, seen=b"loading slow (", then=loaded)

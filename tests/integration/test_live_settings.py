@@ -24,6 +24,7 @@ from llamactl.config import Settings, fields_of
 from support import vllm_replay
 from support.fake_engine import begin_stream, create_fake, play, raw, wrapper
 from support.instance_ports import instance_ports
+from support.load import Load
 from support.served import Served, data_folder, is_alive, serve
 from support.uncached import forgotten, is_cached, uncached
 
@@ -675,6 +676,22 @@ def other_engines_are_asked_for_their_options_by_it(live: Live) -> None:
     for backend in backends:
         rows = live.server.request("GET", f"/api/v1/backends/{backend}/options").json()
         assert rows[0]["flags"] == ["--talkative-now-set"]
+
+
+@proves("instances.scale_up_queue_time", "instances.scale_down_after")
+def replicas_come_with_a_queue_and_go_without_one(live: Live) -> None:
+    live.limits(scale_up_queue_time=600, scale_down_after=86_400)
+    options = {"model": str(live.model), "ctx_size": 1024, "parallel": 1}
+    body = {"backend_options": options, "replicas": {"min": 1, "max": 2}}
+    live.server.request("POST", f"{BASE}/one?wait=true", body).raise_for_status()
+    load = Load(live.server, "one", 8, prompt="a", max_tokens=400, ignore_eos=True)
+    try:
+        live.limits(scale_up_queue_time=1, scale_down_after=86_400)
+        live.until("one@2", "ready")
+    finally:
+        load.end()
+    live.limits(scale_up_queue_time=1, scale_down_after=1)
+    live.until("one@2", "stopped")
 
 
 @pytest.mark.parametrize(

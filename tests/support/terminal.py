@@ -35,13 +35,19 @@ def on_terminal(
     )  # fmt: skip
     os.close(theirs)
     said = b""
-    while data := _read(ours):
-        said += data
-        if seen and seen in said:
-            seen = b""
-            then()
-    os.close(ours)
-    assert process.wait() == 0, said
+    try:
+        while data := _read(ours):
+            said += data
+            if seen and seen in said:
+                seen = b""
+                then()
+    except BaseException:
+        process.kill()
+        raise
+    finally:
+        os.close(ours)
+        process.wait()
+    assert process.returncode == 0, said
     return _ESCAPE.sub("", said.decode()).replace("\r", "\n").splitlines()
 
 
