@@ -30,6 +30,6 @@ async def engine_load(replica: Replica) -> tuple[int, int] | None:
     names = backend_of(replica.instance.options.backend_type).metric_names
     running = [total(text, names, "requests_running") for text in texts]
     waiting = [total(text, names, "requests_waiting") for text in texts]
-    if not texts or None in running or None in waiting:  # or one of its models is too busy to say
+    if not texts or None in running or None in waiting:
         return None
     return round(sum(filter(None, running))), round(sum(filter(None, waiting)))
