@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from benchmarks.scheduling.simulation import quantile
 from llamactl.policy.scheduling.replica_count import Load, ReplicaCount
 
 HOUR = 3600.0
@@ -189,10 +190,6 @@ POLICIES: Mapping[str, tuple[Callable[[], Policy], int]] = {
     "queue time": (ByQueueTime, 1),
 }
 TRACES: tuple[Callable[[], Asks], ...] = (day, bursts, steady, short)
-
-
-def quantile(values: list[float], share: float) -> float:
-    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 
 def table() -> None:

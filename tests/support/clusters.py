@@ -135,15 +135,20 @@ def cluster(folder: Path, *nodes: str, settings: str = "") -> Generator[Sequence
             there.append(ClusterMachine(name, machine, data))
             there[-1].settings.write_text(settings)
         head, *others = there
-        head.llamactl(
-            "cluster", "init", f"--address={head.machine.address}", f"--name={head.name}",
-            f"--port={_CLUSTER_PORT}",
-        )  # fmt: skip
+        init(head)
         head.serve()
         head.until_open(_CLUSTER_PORT)
         for one in others:
             join(one, head)
         yield there
+
+
+def init(head: ClusterMachine) -> None:
+    """Make it the head of a cluster."""
+    head.llamactl(
+        "cluster", "init", f"--address={head.machine.address}", f"--name={head.name}",
+        f"--port={_CLUSTER_PORT}",
+    )  # fmt: skip
 
 
 def join(one: ClusterMachine, head: ClusterMachine) -> None:

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from support.clusters import ClusterMachine
+from support.clusters import ClusterMachine, init, join
 from support.containers import need
 from support.machines import Machine, network
 from support.waits import until
@@ -49,8 +49,7 @@ def another_machine(data_dir: Path) -> Generator[_Other]:
     folder = Path(tempfile.mkdtemp(dir="/tmp"))  # a short path, since sockets are in it
     there = ClusterMachine(_HEAD, head, data_dir)
     if not there.token.exists():
-        there.llamactl("cluster", "init", f"--address={head.address}", f"--name={_HEAD}",
-                       f"--port={there.cluster_port}")  # fmt: skip
+        init(there)
     node = ClusterMachine(_OTHER, other, folder / _OTHER)
     node.data.mkdir()
     try:
@@ -68,9 +67,7 @@ class _Other:
     def join(self, server: Served) -> None:
         """Returns when nothing can start on the head's machine."""
         self._head.until_open(self._head.cluster_port)
-        address = f"{self._head.machine.address}:{self._head.cluster_port}"
-        token = f"--token-file={self._head.token}"
-        self._node.begin("node", "join", address, token, f"--name={self._node.name}")
+        join(self._node, self._head)
         with server.client() as client:
             until(
                 "another machine", lambda: client.get("/api/v1/nodes").json(),

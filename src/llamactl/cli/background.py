@@ -46,12 +46,10 @@ def ensure_server(s: Session) -> None:
 
 def is_there(s: Session) -> bool:
     """Does a server answer where the last one of this data directory did?"""
-    from llamactl.client import Client
-
-    if not (url := s.known_url):
+    if not s.known_url:
         return False
     try:
-        with Client(url, s.key, timeout=5, retries=0) as client:
+        with s.client_within(5) as client:
             client.health()
     except LlamactlError:
         return False

@@ -21,10 +21,9 @@ def model_names(incomplete: str) -> list[str]:
 def _fitting(incomplete: str, ask: Callable[[Client], list[str]]) -> list[str]:
     try:
         from llamactl.cli.session import Session
-        from llamactl.client import Client
 
         session = Session(os.environ.get("LLAMACTL_URL"), None, None, as_json=False)
-        with Client(session.url, session.key, timeout=2, retries=0) as client:
+        with session.client_within(2) as client:
             names = ask(client)
     except Exception:  # shell completion must not print errors
         return []

@@ -117,6 +117,13 @@ class Session:
 
         return Client(self.url, self.key)
 
+    def client_within(self, seconds: float) -> Client:
+        """For a question to a server that may hang; it is asked once."""
+        from llamactl.client import Client
+
+        # where it is now: another may have been started since `url` was read
+        return Client(self.known_url or self.url, self.key, timeout=seconds, retries=0)
+
     @functools.cached_property
     def console(self) -> Console:
         from rich.console import Console

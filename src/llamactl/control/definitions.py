@@ -14,6 +14,7 @@ from llamactl.control.lifecycle.nodes import Nodes
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.reading import Change, change_of
 from llamactl.control.scheduling.scheduler import Scheduler
+from llamactl.control.upkeep.replica_sets import runs
 from llamactl.control.upkeep.scaling import check_scaling
 from llamactl.core.errors import (
     Conflict,
@@ -31,9 +32,7 @@ from llamactl.core.instance import (
 )
 from llamactl.core.lifecycle import (
     DORMANT,
-    RESTING,
     WITHOUT_PROCESS,
-    Desired,
     StartRequested,
 )
 from llamactl.observe import logger
@@ -178,7 +177,7 @@ class Definitions:
                 raise
         for one in self._registry.replicas_of(managed):
             await self._instances.wanted.look_again_for(one)
-        waits = wait and managed in stale and _runs(managed)
+        waits = wait and managed in stale and runs(managed)
         await self._apply(stale)
         if waits:
             await until_started(managed)
@@ -186,7 +185,7 @@ class Definitions:
 
     async def _apply(self, stale: Sequence[ManagedInstance]) -> None:
         """Have those run with what changed; what is off counts from its next start."""
-        due = [one for one in stale if _runs(one) or one.replica.runner.now.state in DORMANT]
+        due = [one for one in stale if runs(one) or one.replica.runner.now.state in DORMANT]
         if due:
             await self._instances.replicas.roll(due, self._restart)
 
@@ -219,12 +218,6 @@ class Definitions:
         managed = self._of_source(name, source)
         self._replicas.hide(managed)
         await self._tasks.run(self._replicas.delete(managed, force=force))
-
-
-def _runs(managed: ManagedInstance) -> bool:
-    """What is off, or about to be, counts from its next start."""
-    now = managed.replica.runner.now
-    return now.state not in RESTING and now.desired is Desired.RUNNING
 
 
 def _check_variants(instance: Instance) -> None:

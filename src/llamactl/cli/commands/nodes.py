@@ -12,6 +12,7 @@ from llamactl.cli.guide.examples import examples
 from llamactl.cli.guide.group import group
 from llamactl.cli.session import Config, DataDir, Session, command, settings_of, size
 from llamactl.core.errors import NodeNotFound
+from llamactl.core.ports.node import LOCAL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +55,14 @@ def list_(s: Session) -> None:
     )  # fmt: skip
 
 
+def _named(s: Session, name: str) -> NodeBody:
+    """Raises NodeNotFound."""
+    for row in s.client.nodes():
+        if row.name == name or (row.state == "here" and name == LOCAL):
+            return row
+    raise NodeNotFound(f"there is no node {name[:80]!r}; see `llamactl node ls`")
+
+
 def _state(row: NodeBody) -> str:
     return f"{row.state}, drained" if row.drained else row.state
 
@@ -65,9 +74,7 @@ def show(s: Session, name: Node) -> None:
     """Show a machine and its instances."""
     from llamactl.cli.commands.instances import print_instances
 
-    row = next((one for one in s.client.nodes() if one.name == name), None)
-    if row is None:
-        raise NodeNotFound(f"there is no node {name[:80]!r}; see `llamactl node ls`")
+    row = _named(s, name)
     if s.as_json:
         s.print_json(row)
         return
@@ -84,7 +91,7 @@ def show(s: Session, name: Node) -> None:
 @command
 @examples("llamactl node rm gpu-box")
 def rm(s: Session, name: Node) -> None:
-    """Give up a machine that will not be back. Its instances can be moved and deleted then."""
+    """Give up a machine that won't come back. Its instances can then be moved or deleted."""
     s.client.remove_node(name)
     if not s.as_json:
         typer.echo(f"{name} was given up")
@@ -107,8 +114,7 @@ def drain(
     s.client.drain_node(name, wait=wait)
     if s.as_json:
         return
-    rows = s.client.nodes()
-    row = next((one for one in rows if one.name == name), rows[0])  # the server's own is "local"
+    row = _named(s, name)
     there = [one for one in s.client.instances.list() if one.node == row.name]
     left = ", ".join(one.name for one in there if one.state not in ("stopped", "failed"))
     away = ", and away" if row.state == "away" else ""
@@ -208,10 +214,7 @@ def status(s: Session) -> None:
 
 
 def _machines(s: Session) -> Sequence[NodeBody]:
-    """Of a server that may hang."""
-    from llamactl.client import Client
-
-    with Client(s.known_url, s.key, timeout=_ANSWER_S, retries=0) as client:
+    with s.client_within(_ANSWER_S) as client:
         return client.nodes()
 
 

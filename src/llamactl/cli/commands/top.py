@@ -28,7 +28,7 @@ def top(
 ) -> None:
     """Show a live view of the instances.
 
-    It has their state, memory, requests, tokens per second and idle time.
+    Includes state, memory, requests, tokens per second and idle time.
     """
     from rich.live import Live
 

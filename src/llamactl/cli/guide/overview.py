@@ -75,20 +75,20 @@ def _lines(s: Session) -> Iterator[str]:
 
 def _seen(s: Session) -> ServerState | None:
     """None if no server runs on this machine. Raises LlamactlError."""
-    from llamactl.client import Client, ServerUnreachable
+    from llamactl.client import ServerUnreachable
 
-    if not (url := s.known_url):
+    if not s.known_url:
         return None
-    key = s.key
+    asked = s.client_within(_WAIT_S)
     try:
-        with Client(url, key, timeout=_WAIT_S, retries=0) as client:
+        with asked as client:
             return state_of(client)
     except ServerUnreachable as exc:
         if s.is_local and not exc.details["sent"]:  # another process has its number
             return None
         raise
     except LlamactlError as exc:
-        exc.message = f"the server at {url} answered: {exc.message}"
+        exc.message = f"the server at {asked.url} answered: {exc.message}"
         raise
 
 

@@ -60,13 +60,14 @@ class Nodes:
         there = [one for one in self if one.name not in self.given_up]
         return [*dict.fromkeys(named or there)]
 
-    def expect_in_service(self, one: ReplicaContext) -> None:
-        """Raises NodeAway for one that is drained."""
-        if one.name in self.drained:
-            raise NodeAway(
-                f"node {one.name!r} is drained; put it back into service with "
-                f"`llamactl node resume {one.name}`"
-            )
+    def out_of_service(self, one: ReplicaContext) -> NodeAway | None:
+        """Why nothing may start there, if it is drained."""
+        if one.name not in self.drained:
+            return None
+        return NodeAway(
+            f"node {one.name!r} is drained; put it back into service with "
+            f"`llamactl node resume {one.name}`"
+        )
 
     def check(self, options: InstanceOptions, *, later: bool = False) -> None:
         """Raises NotAvailable or InvalidOption where there is no such node.

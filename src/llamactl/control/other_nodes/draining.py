@@ -10,7 +10,7 @@ from llamactl.control.lifecycle.nodes import Nodes
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
 from llamactl.control.shielded import ShieldedTasks
 from llamactl.control.upkeep.wanted import WantedStarts
-from llamactl.core.errors import LlamactlError, NodeAway
+from llamactl.core.errors import LlamactlError
 from llamactl.core.lifecycle import GOING, WITHOUT_PROCESS, State, StopRequested
 from llamactl.observe import logger
 
@@ -58,14 +58,11 @@ class NodeDrains:
 
     def clear(self, one: ReplicaContext) -> asyncio.Future[list[None]]:
         """Have what is there move or stop, if it is drained."""
-        moves = list[asyncio.Task[None]]()
-        try:
-            self._nodes.expect_in_service(one)
-        except NodeAway as exc:
-            self._wanted.exclude(one, exc)
+        there = list[ManagedInstance]()
+        if (why := self._nodes.out_of_service(one)) is not None:
+            self._wanted.exclude(one, why)
             there = [m for m in self._registry.present() if m.replica.context is one]
-            moves = [self._tasks.begin(self._move(managed, one)) for managed in there]
-        return asyncio.gather(*moves)
+        return asyncio.gather(*(self._tasks.begin(self._move(m, one)) for m in there))
 
     async def _move(self, managed: ManagedInstance, one: ReplicaContext) -> None:
         runner, cause = managed.replica.runner, f"node {one.name} is drained"

@@ -98,11 +98,11 @@ class NodeFilter:
         self, choices: Sequence[ReplicaContext], managed: ManagedInstance
     ) -> Findings:
         instance, last = managed.instance, managed.replica.context
-        in_service = [one for one in choices if self._drained(one) is None]
+        in_service = [one for one in choices if self._nodes.out_of_service(one) is None]
         found = await asyncio.gather(*(self._find(one, instance) for one in in_service))
         drained = [one for one in choices if one not in in_service]
         if any(not one.reason for one in found):
-            found += [_Finding(one, refusal=self._drained(one)) for one in drained]
+            found += [_Finding(one, refusal=self._nodes.out_of_service(one)) for one in drained]
         else:  # they may be the only ones where it could start
             found += await asyncio.gather(*(self._find(one, instance) for one in drained))
         reasons = {one.context.name: one.reason for one in found}
@@ -124,8 +124,9 @@ class NodeFilter:
 
     def _out_of_service(self, context: ReplicaContext) -> NodeAway | None:
         """Why nothing may start there now, whatever it said before."""
+        if (drained := self._nodes.out_of_service(context)) is not None:
+            return drained
         try:
-            self._nodes.expect_in_service(context)
             context.reach.expect_up()
         except NodeAway as exc:
             return exc
@@ -152,21 +153,14 @@ class NodeFilter:
             obstacle = await context.obstacle(instance)
         except LlamactlError as exc:
             return _Finding(context, refusal=exc)
-        return _Finding(context, obstacle, self._drained(context))
+        return _Finding(context, obstacle, self._nodes.out_of_service(context))
 
     async def _refusal(self, context: ReplicaContext, instance: Instance) -> LlamactlError | None:
-        if (drained := self._drained(context)) is not None:
+        if (drained := self._nodes.out_of_service(context)) is not None:
             return drained
         try:
             await context.permit(instance, starts=True)
         except LlamactlError as exc:
-            return exc
-        return None
-
-    def _drained(self, context: ReplicaContext) -> NodeAway | None:
-        try:
-            self._nodes.expect_in_service(context)
-        except NodeAway as exc:
             return exc
         return None
 

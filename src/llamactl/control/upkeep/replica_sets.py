@@ -12,7 +12,7 @@ from llamactl.control.scheduling.node_filter import NodeFilter
 from llamactl.control.scheduling.scheduler import Scheduler
 from llamactl.control.scheduling.start_queue import MANUAL
 from llamactl.control.shielded import ShieldedTasks
-from llamactl.control.upkeep.wanted import WantedStarts
+from llamactl.control.upkeep.wanted import WantedStarts, waits_for_room
 from llamactl.core.errors import LlamactlError
 from llamactl.core.instance import replica_number, replica_of
 from llamactl.core.lifecycle import (
@@ -34,7 +34,7 @@ from llamactl.observe import logger
 log = logger("control")
 
 
-_COMING = frozenset({State.STOPPED, State.STARTING, State.BACKOFF})  # if it is on
+_ON_ITS_WAY = frozenset({State.STOPPED, State.STARTING, State.BACKOFF})  # if it is on
 _GROWN = (State.STOPPED, State.FAILED, State.ASLEEP, State.FALLING_ASLEEP)  # the first one first
 _ROLLED = SETTLED | {State.LOST}  # a restart has come to its end, or can't be waited for
 
@@ -64,7 +64,7 @@ class ReplicaSets:
     def join(self, first: ManagedInstance, new: ManagedInstance) -> None:
         """One more: it starts if one of the others is up and wanted."""
         replicas = self._registry.replicas_of(first)
-        if not _is_spare(new, first) and any(_is_up(one) and _is_on(one) for one in replicas):
+        if not _is_spare(new, first) and any(map(runs, replicas)):
             self._begin(new, self._defer(new, f"one more replica of {first.instance.name}"))
 
     def resume(self) -> None:
@@ -76,9 +76,9 @@ class ReplicaSets:
     def _rest_with(self, managed: ManagedInstance) -> None:
         """If none is up and wanted, nobody needs those that wait for room."""
         first, *others = self._registry.replicas_of(managed)
-        if not _counts(first) and not any(_is_up(one) and _is_on(one) for one in others):
+        if not _counts(first) and not any(map(runs, others)):
             for one in others:
-                if _is_on(one) and one.replica.runner.now.state is State.STOPPED:
+                if waits_for_room(one):
                     self._begin(one, _ask(one, StopRequested("no other replica is up")))
 
     def _follow(self, managed: ManagedInstance) -> None:
@@ -112,9 +112,9 @@ class ReplicaSets:
         """
         replicas, now = self._registry.replicas_of(first), time.monotonic()
         others = replicas[1:]
-        if first.deleted or not any(_is_up(one) and _is_on(one) for one in replicas):
+        if first.deleted or not any(map(runs, replicas)):
             return  # it was stopped meanwhile
-        if any(_is_on(one) and one.replica.runner.now.state in _COMING for one in others):
+        if any(_is_on(one) and one.replica.runner.now.state in _ON_ITS_WAY for one in others):
             return
         if any(one.breaker.retry_after(now, cool_down) for one in others):
             return
@@ -216,6 +216,11 @@ def together(all_managed: Iterable[ManagedInstance]) -> list[list[ManagedInstanc
     return [*found.values()]
 
 
+def runs(managed: ManagedInstance) -> bool:
+    """Is it up, and wanted? What is about to be off is not."""
+    return _is_up(managed) and _is_on(managed)
+
+
 def _is_up(managed: ManagedInstance) -> bool:
     return managed.replica.runner.now.state not in RESTING
 
@@ -228,10 +233,6 @@ def _is_on(managed: ManagedInstance) -> bool:
 def _counts(managed: ManagedInstance) -> bool:
     """Wanted, and not failed."""
     return _is_on(managed) and managed.replica.runner.now.state is not State.FAILED
-
-
-def waits_for_room(managed: ManagedInstance) -> bool:
-    return _is_on(managed) and managed.replica.runner.now.state is State.STOPPED
 
 
 def _is_spare(managed: ManagedInstance, first: ManagedInstance) -> bool:

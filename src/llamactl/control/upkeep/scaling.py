@@ -11,8 +11,8 @@ from llamactl.backends import backend_of
 from llamactl.config import SettingsHolder
 from llamactl.control.engine_numbers import engine_load
 from llamactl.control.lifecycle.registry import ManagedInstance, Registry
-from llamactl.control.upkeep.replica_sets import ReplicaSets, waits_for_room
-from llamactl.control.upkeep.wanted import each
+from llamactl.control.upkeep.replica_sets import ReplicaSets
+from llamactl.control.upkeep.wanted import each, waits_for_room
 from llamactl.core.errors import InvalidRequest
 from llamactl.core.instance import Instance, InstanceOptions, OptionValue
 from llamactl.observe import Meters, logger
@@ -26,9 +26,9 @@ log = logger("control")
 def check_scaling(instance: Instance) -> None:
     """Raises InvalidRequest if its engine doesn't report its queue."""
     options = instance.options
-    backend = backend_of(options.backend_type)
     if not _is_range(options):
         return
+    backend = backend_of(options.backend_type)
     if "requests_waiting" not in backend.metric_names.values():
         raise InvalidRequest(
             f"'replicas' can't be a range with the {backend.name} backend: its engines don't "
@@ -118,7 +118,8 @@ class ReplicaScaling:
         if silent and not watched.warned:
             watched.warned = True
             log.warning("load_not_known", name=first.instance.name)
-        meters = [self._meters().of(one.instance.id) for one in replicas]
+        counted = self._meters()
+        meters = [counted.of(one.instance.id) for one in replicas]
         answered = sum(one.duration.count + one.abandoned for one in meters)
         running, waiting = (sum(load[part] for load in watched.last.values()) for part in (0, 1))
         pending = sum(map(waits_for_room, replicas))

@@ -53,7 +53,7 @@ class WantedStarts:
 
     def start(self, managed: ManagedInstance, cause: str) -> None:
         """Somewhere, if it is wanted and off: when there is room, and a few at once."""
-        if _is_wanted(managed) and managed not in self._starting:
+        if waits_for_room(managed) and managed not in self._starting:
             self._starting.add(managed)
             self._tasks.begin(self._attempt(managed, cause))
 
@@ -107,8 +107,8 @@ class WantedStarts:
         self._scheduler.poke()
 
 
-def _is_wanted(managed: ManagedInstance) -> bool:
-    """And off."""
+def waits_for_room(managed: ManagedInstance) -> bool:
+    """Is it wanted, and off?"""
     now = managed.replica.runner.now
     return now.state is State.STOPPED and now.desired is Desired.RUNNING and not managed.deleted
 

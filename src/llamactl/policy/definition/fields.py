@@ -41,16 +41,18 @@ def _flag(key: str, value: object) -> bool:
     return value
 
 
-def _count(key: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST_COUNT:
-        raise InvalidRequest(f"{key!r} must be a whole number from 0 to {_MOST_COUNT}")
+def _whole(key: str, value: object, low: int, high: int, hint: str = "") -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise InvalidRequest(f"{key!r} must be a whole number from {low} to {high}{hint}")
     return value
+
+
+def _count(key: str, value: object) -> int:
+    return _whole(key, value, 0, _MOST_COUNT)
 
 
 def _rank(key: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > _MOST_RANK:
-        raise InvalidRequest(f"{key!r} must be a whole number from {-_MOST_RANK} to {_MOST_RANK}")
-    return value
+    return _whole(key, value, -_MOST_RANK, _MOST_RANK)
 
 
 def _span(key: str, value: object) -> float:
@@ -134,19 +136,13 @@ def _replicas(key: str, value: object) -> int | dict[str, int]:
     if isinstance(value, str) and (written := _RANGE.match(value)):
         value = {"min": int(written[1]), "max": int(written[2])}
     if not isinstance(value, Mapping):
-        return _some_replicas(key, value, ", or a range such as '1-4'")
+        return _whole(key, value, 1, MOST_REPLICAS, ", or a range such as '1-4'")
     if set(value) != {"min", "max"}:
         raise InvalidRequest(f"{key!r} must be a number, or have the fields 'min' and 'max'")
-    low, high = (_some_replicas(f"{key}.{name}", value[name]) for name in ("min", "max"))
+    low, high = (_whole(f"{key}.{name}", value[name], 1, MOST_REPLICAS) for name in ("min", "max"))
     if low > high:
         raise InvalidRequest(f"'{key}.min' is {low}, which is more than '{key}.max', {high}")
     return low if low == high else {"min": low, "max": high}
-
-
-def _some_replicas(key: str, value: object, hint: str = "") -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_REPLICAS:
-        raise InvalidRequest(f"{key!r} must be a whole number from 1 to {MOST_REPLICAS}{hint}")
-    return value
 
 
 def _stripped(key: str, value: object) -> list[str]:
