@@ -10,7 +10,7 @@ import pytest
 
 from llamactl.control import on_demand
 from llamactl.core.routes import ReadyInstance
-from llamactl.proxy.relay import abandoned
+from llamactl.proxy.relay.accounts import abandoned
 from llamactl.proxy.stages import exchange
 from llamactl.proxy.stages.client import Stage, Step
 from llamactl.proxy.stages.table import ImpossibleStep, Staged

@@ -11,8 +11,8 @@ from llamactl.core.errors import PoisonousRequest
 from llamactl.core.exits import Aftermath, ServedRequest
 from llamactl.core.ports.activator import Activator
 from llamactl.proxy.http.turns import Turns
-from llamactl.proxy.relay import casualties
-from llamactl.proxy.relay.casualties import Casualties, Dropped
+from llamactl.proxy.relay.accounts import casualties
+from llamactl.proxy.relay.accounts.casualties import Casualties, Dropped
 
 MANY = 40
 

@@ -17,8 +17,8 @@ from llamactl.observe.loop_clock import loop_clock
 from llamactl.proxy.http.client_connection import Downstream
 from llamactl.proxy.http.connections import ConnectionRegistry, Elsewhere, Limits
 from llamactl.proxy.http.heads import RequestHead
-from llamactl.proxy.relay.abandoned import BusySlots
-from llamactl.proxy.relay.casualties import MOST_NAMED
+from llamactl.proxy.relay.accounts.abandoned import BusySlots
+from llamactl.proxy.relay.accounts.casualties import MOST_NAMED
 from llamactl.proxy.relay.context import ProxyContext
 from llamactl.proxy.relay.exchange import Exchange
 from llamactl.proxy.relay.leases import LeaseBook

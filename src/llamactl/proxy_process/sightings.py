@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from llamactl.link.shared_news import Blamed, Cleared, Unanswered
 from llamactl.proxy import LeaseBook
-from llamactl.proxy.relay.casualties import Casualties
+from llamactl.proxy.relay.accounts.casualties import Casualties
 
 Sighting = Unanswered | Blamed | Cleared
 

@@ -13,9 +13,9 @@ from llamactl.core.routes import RouteTable
 from llamactl.observe import Meters
 from llamactl.policy.access.rules import KeyRing
 from llamactl.proxy.http.turns import Turns
-from llamactl.proxy.relay.abandoned import AbandonedRequests, BusySlots
-from llamactl.proxy.relay.accounting import RequestMetrics
-from llamactl.proxy.relay.casualties import Casualties
+from llamactl.proxy.relay.accounts.abandoned import AbandonedRequests, BusySlots
+from llamactl.proxy.relay.accounts.accounting import RequestMetrics
+from llamactl.proxy.relay.accounts.casualties import Casualties
 from llamactl.proxy.relay.leases import LeaseBook
 from llamactl.proxy.relay.pool import Pool
 from llamactl.proxy.relay.replicas import Replicas

@@ -35,9 +35,9 @@ from llamactl.proxy.http.heads import ResponseHead
 from llamactl.proxy.http.request import Request, error_answer
 from llamactl.proxy.http.response import Response
 from llamactl.proxy.http.sink import Sink
+from llamactl.proxy.relay.accounts.casualties import Dropped, served, why_not
 from llamactl.proxy.relay.answer_work import AnswerWork
 from llamactl.proxy.relay.body import Body
-from llamactl.proxy.relay.casualties import Dropped, served, why_not
 from llamactl.proxy.relay.context import ProxyContext
 from llamactl.proxy.relay.leases import Granting
 from llamactl.proxy.relay.loading import begun_answer, comment, commenting, wants_stream

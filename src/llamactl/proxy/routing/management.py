@@ -28,7 +28,7 @@ from llamactl.proxy.http.client_connection import Downstream
 from llamactl.proxy.http.connections import WebSocketProtocol
 from llamactl.proxy.http.heads import Headers
 from llamactl.proxy.http.request import Request, error_answer
-from llamactl.proxy.relay.accounting import RequestMetrics
+from llamactl.proxy.relay.accounts.accounting import RequestMetrics
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]

@@ -14,7 +14,7 @@ from typing import Any
 from llamactl.core.exits import ServedRequest
 from llamactl.core.lease import Lease
 from llamactl.core.routes import ReadyInstance
-from llamactl.proxy.relay.casualties import Dropped
+from llamactl.proxy.relay.accounts.casualties import Dropped
 from llamactl.proxy.relay.leases import LeaseBook
 
 _FIRST_S, _LONGEST_S = 0.02, 0.5  # between two looks
