@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from llamactl.api.routers.live import MOST_NEWS, _read
+from llamactl.api.routers.browser.live import MOST_NEWS, _read
 from llamactl.core.events import InstanceEvent
 
 

@@ -17,15 +17,13 @@ from llamactl.api.routers import (
     events,
     instances,
     keys,
-    live,
     logs,
     metrics,
     models,
     nodes,
-    page,
-    session,
     system,
 )
+from llamactl.api.routers.browser import live, page, session
 from llamactl.api.services import MetricsSources, ServerInfo, Services
 
 

@@ -16,7 +16,7 @@ from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse,
 from llamactl.core.errors import NotFound
 
 router = APIRouter(include_in_schema=False)
-_BUILT = Path(__file__).parents[2] / "page"
+_BUILT = Path(__file__).parents[3] / "page"
 _NONCE = "__NONCE__"  # as webui/index.html has it
 _TYPES = {
     ".css": "text/css; charset=utf-8",

@@ -1,0 +1,1 @@
+"""What the web page needs: its files, its stream of changes, its session."""
