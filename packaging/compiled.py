@@ -40,6 +40,7 @@ MODULES = (
     "llamactl/proxy/http/turns.py",
     "llamactl/proxy/http/unread.py",
     "llamactl/proxy/relay/accounts/accounting.py",
+    "llamactl/proxy/relay/accounts/recent.py",
     "llamactl/proxy/relay/answer_work.py",
     "llamactl/proxy/relay/body.py",
     "llamactl/proxy/relay/context.py",

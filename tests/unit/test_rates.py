@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llamactl.cli.commands.top import Seen
+from llamactl.cli.commands.watching.top import Seen
 from llamactl.observe import Meters, Rates
 from llamactl.schemas.instances import InstanceBody
 from llamactl.schemas.live import InstanceNumbers, LiveBody, RateBody

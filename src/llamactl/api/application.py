@@ -21,6 +21,7 @@ from llamactl.api.routers import (
     metrics,
     models,
     nodes,
+    requests,
     system,
 )
 from llamactl.api.routers.browser import live, page, session
@@ -50,6 +51,7 @@ def build_api(services: Services, compat_routers: Iterable[APIRouter] = ()) -> F
         keys.router,
         contexts.router,
         nodes.router,
+        requests.router,
         config.router,
         models.router,
         backends.router,

@@ -23,6 +23,7 @@ from llamactl.control.lifecycle.replica import Replica
 from llamactl.control.preview import Previews
 from llamactl.control.reconciler import Reconciler
 from llamactl.control.reload import Reload
+from llamactl.control.request_log import RequestLog
 from llamactl.control.sampler import Watch
 from llamactl.core.errors import Forbidden, UnsupportedMediaType
 from llamactl.core.keys import ANYONE, Caller
@@ -97,6 +98,7 @@ class Services:
     about: ServerInfo
     contexts: Contexts
     nodes: NodesSource
+    requests: RequestLog
 
 
 def services(request: Request) -> Services:

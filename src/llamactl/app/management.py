@@ -13,6 +13,7 @@ from llamactl.app.nodes_now import NodesNow
 from llamactl.app.wiring import Parts
 from llamactl.control.engine_numbers import engine_numbers
 from llamactl.control.preview import Previews
+from llamactl.control.request_log import RequestLog
 from llamactl.models import Hub
 from llamactl.proxy import ManagementApi
 
@@ -58,6 +59,7 @@ def _services(parts: Parts, upgrade: Callable[[], Awaitable[int]], info: ServerI
         control.reconciler, upgrade, files.here.catalog, files.downloads, access.sessions,
         access.tickets, previews, parts.watch, Hub(parts.environ), files.here.confinement, info,
         parts.node.nodes.local.contexts, NodesNow(parts),
+        RequestLog(parts.processes, held.current.log.recent_requests),
     )  # fmt: skip
 
 

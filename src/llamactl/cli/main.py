@@ -34,11 +34,12 @@ SECTIONS = (
         "run": "chat.run", "chat": "chat.chat",
     }),
     Section("Instances", "llamactl create gemma model=/models/gemma.gguf ctx_size=8192", {
-        "ps": "instances.ps", "top": "top.top", "create": "instances.create",
+        "ps": "instances.ps", "top": "watching.top.top", "create": "instances.create",
         "start": "instances.start", "stop": "instances.stop", "restart": "instances.restart",
         "update": "instances.update", "rm": "instances.rm", "show": "instances.show",
         "logs": "instances.logs", "events": "instances.events", "open": "instances.open_page",
         "plan": "outlook.plan", "preview": "outlook.preview",
+        "requests": "watching.requests.requests", "cancel": "watching.requests.cancel",
     }),
     Section("Models and engines", "llamactl models pull ggml-org/gemma-3-1b-it-GGUF:Q4_K_M", {
         "models": "models.commands", "engine": "engines.commands", "contexts": "contexts.commands",
@@ -91,7 +92,7 @@ def _other_names() -> Iterator[tuple[str, str]]:
 
 
 def _imported(name: str) -> Any:
-    module, _, member = _PLACES[name].partition(".")
+    module, _, member = _PLACES[name].rpartition(".")
     found = getattr(import_module(f"llamactl.cli.commands.{module}"), member)
     if isinstance(found, typer.Typer):
         return typer.main.get_group(found)

@@ -244,6 +244,10 @@ class LogSettings(Section):
     format: Literal["text", "json"] = fixed("text", "format of its lines")
     level: Literal["debug", "info", "warning", "error"] = fixed("info", "lowest level to write")
     requests: bool = fixed(False, "write a line for each request")
+    recent_requests: int = fixed(
+        2000, "number of ended requests to keep in memory for the request log; 0: none",
+        "requests", ge=0, le=20_000,
+    )  # fmt: skip
 
 
 class NodeSettings(Section):

@@ -69,6 +69,13 @@ class Forbidden(CallerError):
     status = 403
 
 
+class RequestCancelled(CallerError):
+    """By an administrator. Clients do not repeat what has this status."""
+
+    code = "cancelled"
+    status = 403
+
+
 class ForbiddenBySettings(Forbidden):
     """The API may not choose this program or path."""
 

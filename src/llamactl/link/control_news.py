@@ -134,6 +134,23 @@ class LastAsked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RequestsAsked:
+    """Answered by RequestsSaid."""
+
+    what: Literal["requests?"] = "requests?"
+    id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelAsked:
+    """End the requests with this id. Answered by Cancelled."""
+
+    what: Literal["cancel?"] = "cancel?"
+    id: int
+    request: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProofWanted:
     """Tell of an instance's requests, by ProofSent and ProofHeard, until `ProofOver`."""
 
@@ -173,5 +190,6 @@ class ListenerAsked:
 NewsOfControl = (
     Adopted | KeysKnown | KeyAdded | RoutesKnown | AllKnown | RouteChanged | RouteGone
     | AgreementAsked | LiveSettings | Behind | CountsAsked | ServedAsked | LastAsked
-    | ProofWanted | ProofOver | Retire | Close | ListenerAsked | Unanswered | Blamed | Cleared
+    | RequestsAsked | CancelAsked | ProofWanted | ProofOver
+    | Retire | Close | ListenerAsked | Unanswered | Blamed | Cleared
 )  # fmt: skip

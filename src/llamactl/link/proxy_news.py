@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from llamactl.core.exits import ServedRequest
+from llamactl.core.ports.request_log import RequestsNow
 from llamactl.link.shared_news import Blamed, Cleared, Unanswered
 
 
@@ -90,6 +91,22 @@ class LastSent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RequestsSaid:
+    """What runs, and a part of what has ended."""
+
+    what: Literal["requests"] = "requests"
+    id: int
+    requests: RequestsNow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancelled:
+    what: Literal["cancelled"] = "cancelled"
+    id: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeyUsed:
     """This key may have written in what an instance's process holds."""
 
@@ -124,8 +141,8 @@ class ListenerGiven:
     what: Literal["listener"] = "listener"
 
 
-Answers = Agreed | Counted | Served | LastSent
+Answers = Agreed | Counted | Served | LastSent | RequestsSaid | Cancelled
 NewsOfProxy = (
     Hello | Accepts | Agreed | Counted | Served | LastSent | KeyUsed | ProofSent | ProofHeard
-    | ListenerGiven | Unanswered | Blamed | Cleared
+    | ListenerGiven | RequestsSaid | Cancelled | Unanswered | Blamed | Cleared
 )  # fmt: skip

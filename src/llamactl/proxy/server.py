@@ -9,8 +9,10 @@ from contextlib import suppress
 from typing import Protocol, cast
 
 from llamactl.config import Settings
+from llamactl.core.errors import RequestCancelled
 from llamactl.core.exits import ServedRequest
 from llamactl.core.ports.activator import Activator
+from llamactl.core.ports.request_log import RequestsNow
 from llamactl.core.routes import RouteTable
 from llamactl.observe import Meters, logger
 from llamactl.observe.loop_clock import loop_clock
@@ -27,10 +29,12 @@ from llamactl.proxy.relay.tenure import EndsWithCaller
 from llamactl.proxy.routing.access import Access
 from llamactl.proxy.routing.endpoints import EndpointContext, EnginePaths
 from llamactl.proxy.routing.entry import Entry
+from llamactl.proxy.routing.held_request import HeldRequest
 from llamactl.proxy.routing.management import Asgi, AsgiApp, ManagementApi
-from llamactl.proxy.routing.websocket import serve_websocket
+from llamactl.proxy.routing.websocket import WebSocketCall, serve_websocket
 
 _OFFER_AGAIN_S = 1.0
+_MOST_REQUESTS = 500  # that are said at once: it takes milliseconds, which others lack
 log = logger("proxy")
 
 
@@ -114,6 +118,27 @@ class ProxyServer:
             if isinstance(exchange, Exchange) and exchange.is_with(instance_id, generation):
                 found.append(exchange.served)
         return found[:MOST_NAMED]
+
+    def requests(self) -> RequestsNow:
+        """What runs now, and what ended since this was last asked."""
+        running = [one.logged() for one in self._under_way()[:_MOST_REQUESTS]]
+        ended = self.relay.metrics.recent(_MOST_REQUESTS)
+        return RequestsNow(ended=ended, running=running, more=len(ended) == _MOST_REQUESTS)
+
+    def cancel(self, request_id: str) -> int:
+        """End the requests with this id; how many there were."""
+        found = [one for one in self._under_way() if one.logged().id == request_id]
+        for one in found:
+            if isinstance(one, WebSocketCall):
+                one.cancel()
+            else:
+                one.fail(RequestCancelled("this request was cancelled by an administrator"))
+        return len(found)
+
+    def _under_way(self) -> list[Exchange | HeldRequest | WebSocketCall]:
+        handlers = [connection.handler for connection in self._clients.connections]
+        relayed = [one for one in handlers if isinstance(one, Exchange | HeldRequest)]
+        return [*relayed, *self.relay.websockets]
 
     def forget_ready(self) -> None:
         """Ask for each instance again: another process now says where they answer."""

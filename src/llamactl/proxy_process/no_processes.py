@@ -6,6 +6,7 @@ import socket
 from typing import Protocol
 
 from llamactl.config import Settings
+from llamactl.core.ports.request_log import RequestsNow
 from llamactl.core.routes import RouteTable
 from llamactl.proxy import ProxyServer
 
@@ -34,6 +35,14 @@ class Processes(Protocol):
 
     async def count(self) -> None:
         """Return when all that they counted until now is among the numbers of this process."""
+        ...
+
+    async def requests(self) -> RequestsNow:
+        """Of all processes, with this one."""
+        ...
+
+    async def cancel(self, request_id: str) -> int:
+        """End those with this id, in all processes. How many there were."""
         ...
 
     async def give(self, client: socket.socket, held: bytes) -> None:
@@ -70,6 +79,12 @@ class NoProcesses:
         await self._proxy.listen(listener)
 
     async def count(self) -> None: ...
+
+    async def requests(self) -> RequestsNow:
+        return self._proxy.requests()
+
+    async def cancel(self, request_id: str) -> int:
+        return self._proxy.cancel(request_id)
 
     async def give(self, client: socket.socket, held: bytes) -> None:
         await self._proxy.accept(client, held)

@@ -14,6 +14,7 @@ from llamactl.client._async.contexts import AsyncContexts
 from llamactl.client._async.instances import AsyncInstances
 from llamactl.client._async.keys import AsyncKeys
 from llamactl.client._async.models import AsyncModels
+from llamactl.client._async.requests import AsyncRequests
 from llamactl.client._async.transport import AsyncTransport
 from llamactl.client.calls import (
     API,
@@ -57,6 +58,7 @@ class AsyncClient:
         self.backends = AsyncBackends(self._transport)
         self.keys = AsyncKeys(self._transport)
         self.contexts = AsyncContexts(self._transport)
+        self.requests = AsyncRequests(self._transport)
         self.config = AsyncConfig(self._transport)
 
     def __repr__(self) -> str:

@@ -14,6 +14,7 @@ from llamactl.client._sync.contexts import Contexts
 from llamactl.client._sync.instances import Instances
 from llamactl.client._sync.keys import Keys
 from llamactl.client._sync.models import Models
+from llamactl.client._sync.requests import Requests
 from llamactl.client._sync.transport import Transport
 from llamactl.client.calls import (
     API,
@@ -55,6 +56,7 @@ class Client:
         self.backends = Backends(self._transport)
         self.keys = Keys(self._transport)
         self.contexts = Contexts(self._transport)
+        self.requests = Requests(self._transport)
         self.config = Config(self._transport)
 
     def __repr__(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from llamactl.backends import BACKENDS
 from llamactl.config import Settings
@@ -53,6 +54,7 @@ class ProxyContext:
     turns: Turns = field(default_factory=Turns)
     table: RouteTable = field(default_factory=RouteTable)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    websockets: dict[Any, None] = field(default_factory=dict)  # the calls that run
     pool: Pool = field(init=False)
     casualties: Casualties = field(init=False)
     replicas: Replicas = field(init=False)
@@ -65,7 +67,9 @@ class ProxyContext:
         meters: Meters, busy_slots: BusySlots, advise: Callable[[str, str], str],
     ) -> ProxyContext:  # fmt: skip
         now = asyncio.get_running_loop().time
-        metrics = RequestMetrics(meters, now, lines=settings.log.requests)
+        metrics = RequestMetrics(
+            meters, now, lines=settings.log.requests, kept=settings.log.recent_requests
+        )
         spool = Spool(settings.spool, SpoolLimits.of(settings))
         return cls(
             keys, leases, activator, Timeouts.of(settings), _response_lines(settings), metrics,

@@ -25,6 +25,7 @@ from llamactl.core.exits import Aftermath, ServedRequest
 from llamactl.core.instance import name_key
 from llamactl.core.lease import Lease
 from llamactl.core.ports.context_use import SentRequest
+from llamactl.core.ports.request_log import LoggedRequest
 from llamactl.core.routes import ReadyInstance, Route
 from llamactl.observe import logger
 from llamactl.policy.body.token_counts import tokens
@@ -73,6 +74,7 @@ class Exchange(AnswerWork):
     _task: asyncio.Task[None] | None = None
     _lease: Lease[Any] | None = None
     _ready: ReadyInstance | None = None  # where it was sent, or will be
+    _queued = 0.0  # seconds that it waited for its instance
     _body_chunked = False
     _congested = False  # the engine takes no more for now
     _sends = 0  # how often it may have got to an engine
@@ -219,7 +221,9 @@ class Exchange(AnswerWork):
                 granting = partial(commenting, granting, every, wants, self._tell_loading)
             self._lease = granted = await while_admitted(granting, self._relay.keys, caller)
         finally:
-            self._relay.metrics.waited(route.id, self._relay.now() - began)
+            waited = self._relay.now() - began
+            self._queued += waited
+            self._relay.metrics.waited(route.id, waited)
         if granted.endpoint.name != route.name:
             found = self._relay.table.get(granted.endpoint.name)
             self._route = route if found is None else route.through(found)
@@ -387,6 +391,13 @@ class Exchange(AnswerWork):
     def served(self) -> ServedRequest:
         return served(self._request)
 
+    def logged(self) -> LoggedRequest:
+        """As it is now, for the request log."""
+        answer = self._answer
+        status, first, sent = (answer.status, answer.first, answer.sent) if answer else (0, None, 0)
+        progress = (self._stage.value, self._queued, status, first, self._body.size, sent)
+        return self._relay.metrics.running(self._request, self._route, progress)
+
     def is_with(self, instance_id: str, generation: int) -> bool:
         """Does this process have the request?"""
         sent = self._lease is not None and self._sends
@@ -466,7 +477,7 @@ class Exchange(AnswerWork):
             relay.casualties.clear(self._suspect)
         if relay.leases.unanswered:
             relay.leases.answered(self._route.id)
-        relay.metrics.relayed(request, self._route, answer, body.size, whole=True)
+        relay.metrics.relayed(request, self._route, answer, body.size, self._queued)
         if self._sent_one is not None:
             self._computed(self._sent_one, answer)
         self._down.finished(keep=answer.keep and request.complete)
@@ -514,7 +525,7 @@ class Exchange(AnswerWork):
             size, metrics = self._body.size, self._relay.metrics
             if self._uncached is not None:
                 answer.tail = self._uncached.tail
-            metrics.relayed(self._request, self._route, answer, size, whole=False)
+            metrics.relayed(self._request, self._route, answer, size, self._queued, error)
         if answer is None or not answer.can_tell:
             self._down.cut()
             return
@@ -555,7 +566,7 @@ class Exchange(AnswerWork):
             dropped = self._drop()
             self._relay.abandoned.hold(self._route.id, lease, dropped)
         self._settle(Step.GONE)
-        self._relay.metrics.abandoned(self._request, self._route)
+        self._relay.metrics.abandoned(self._request, self._route, self._queued, self._answer)
 
     def fail(self, error: LlamactlError) -> None:
         if self._answer is None:
@@ -587,7 +598,7 @@ class Exchange(AnswerWork):
             self._break_off(error)
             return
         self._settle(Step.REFUSED)
-        self._relay.metrics.refused(self._request, error, self._route)
+        self._relay.metrics.refused(self._request, error, self._route, self._queued)
         self._down.answer(error_answer(error, self._request))
 
     # Inside.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from llamactl.core.errors import LlamactlError
+from llamactl.core.ports.request_log import LoggedRequest
 from llamactl.proxy.http.client_connection import Downstream
 from llamactl.proxy.http.request import Request, error_answer
 from llamactl.proxy.relay.body import Body
@@ -44,6 +45,11 @@ class HeldRequest:
         Raises Unauthenticated.
         """
         self._relay.keys.check(self._request.caller, time.time())
+
+    def logged(self) -> LoggedRequest:
+        """As it is now, for the request log."""
+        progress = ("reading", 0.0, 0, None, self._body.size, 0)
+        return self._relay.metrics.running(self._request, None, progress)
 
     def fail(self, error: LlamactlError) -> None:
         self._end()

@@ -29,6 +29,7 @@ from llamactl.core.errors import (
     UpstreamUnreachable,
 )
 from llamactl.core.lease import Lease
+from llamactl.core.ports.request_log import LoggedRequest
 from llamactl.core.routes import ReadyInstance
 from llamactl.observe import logger
 from llamactl.observe.loop_clock import loop_clock
@@ -86,7 +87,7 @@ class WebSocketEndpoint:
         _check_handshake(request.head)
         if not target.may_start and not relay.table.ready(target.route):
             raise NotRunning(f"{target.route.name} is not running; start it first")
-        call = WebSocketCall(relay, self._keys, request, target, down.caller)
+        call = WebSocketCall(relay, self._keys, request, target, down)
         websocket = self._context.asgi.websocket({"call": call})
         down.become_websocket(websocket, _opening(request.head))
 
@@ -107,22 +108,41 @@ class WebSocketCall:
         keys: KeyRing,
         request: Request,
         target: UpstreamTarget,
-        caller: str,
+        down: Downstream,
     ) -> None:
-        """`caller`: in whose turn the engine's frames are read."""
-        self._caller = caller
+        """`down`: the client's connection."""
+        self._caller = down.caller  # in whose turn the engine's frames are read
+        self.cancel = down.cut
+        self._queued = 0.0
+        self._stage = "waiting"
         self._relay = relay
         self._keys = keys
         self._request = request
         self._target = target
 
+    def logged(self) -> LoggedRequest:
+        """As it is now, for the request log."""
+        progress = (self._stage, self._queued, 0, None, 0, 0)
+        return self._relay.metrics.running(self._request, self._target.route, progress)
+
     async def run(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request, route = self._request, self._target.route
+        calls = self._relay.websockets
+        calls[self] = None
+        try:
+            await self._run(scope, receive, send)
+        finally:
+            del calls[self]
+
+    async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request, route, metrics = self._request, self._target.route, self._relay.metrics
         await receive()  # websocket.connect
         try:
             lease = await self._lease(scope, receive)
+            self._queued = self._relay.now() - request.began
             if lease is None:
+                metrics.abandoned(request, route, self._queued)
                 return
+            self._stage = "answering"
             try:
                 ends = partial(revoked, self._keys, request.caller)
                 path = self._target.path_and_query.decode("latin-1")
@@ -130,11 +150,12 @@ class WebSocketCall:
                 if self._relay.hides_cached and not request.caller.management:
                     send = uncached(send)
                 await relay_websocket(scope, receive, send, opens, ends)
+                metrics.websocket_ended(request, route, self._queued)
             finally:
                 lease.release()
         except LlamactlError as error:
             log.info("websocket_refused", code=error.code, reason=error.message)
-            self._relay.metrics.refused(request, error, route)
+            metrics.refused(request, error, route, self._queued)
             head, body = error_answer(error, request)
             first, *lines = head.rstrip().split(b"\r\n")
             headers = [(name, value) for name, _, value in (x.partition(b": ") for x in lines)]

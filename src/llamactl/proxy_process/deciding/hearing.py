@@ -8,12 +8,14 @@ from llamactl.link.channel import close_all
 from llamactl.link.proxy_news import (
     Accepts,
     Agreed,
+    Cancelled,
     Counted,
     KeyUsed,
     LastSent,
     NewsOfProxy,
     ProofHeard,
     ProofSent,
+    RequestsSaid,
     Served,
 )
 from llamactl.link.shared_news import Blamed, Cleared, Unanswered
@@ -50,7 +52,7 @@ class Hearing:
                 peer.accepts.set()
             case Agreed():
                 peer.answered(news.turn, news)
-            case Served() | LastSent():
+            case Served() | LastSent() | RequestsSaid() | Cancelled():
                 peer.answered(news.id, news)
             case Counted():
                 merge(self._proxy.meters(), news.meters)

@@ -12,20 +12,30 @@ from contextlib import suppress
 
 from llamactl.core.exits import ServedRequest
 from llamactl.core.ports.context_use import SentRequest
+from llamactl.core.ports.request_log import RequestsNow
 from llamactl.link import Channel, ControlEnd
 from llamactl.link.channel import close_all
 from llamactl.link.control_end import LeaseCounts
 from llamactl.link.control_news import (
     Adopted,
     AgreementAsked,
+    CancelAsked,
     Close,
     CountsAsked,
     LastAsked,
+    RequestsAsked,
     Retire,
     ServedAsked,
 )
 from llamactl.link.messages import VERSION, ClientGiven, Message
-from llamactl.link.proxy_news import Answers, Hello, LastSent, Served
+from llamactl.link.proxy_news import (
+    Answers,
+    Cancelled,
+    Hello,
+    LastSent,
+    RequestsSaid,
+    Served,
+)
 from llamactl.observe import logger
 from llamactl.proxy_process.known_requests import request_of
 
@@ -96,6 +106,14 @@ class Peer:
         said = await self._soon(lambda turn: LastAsked(id=turn, instance=instance_id))
         found = said.request if isinstance(said, LastSent) else None
         return None if found is None else request_of(found)
+
+    async def requests(self) -> RequestsNow:
+        said = await self._soon(lambda turn: RequestsAsked(id=turn))
+        return said.requests if isinstance(said, RequestsSaid) else RequestsNow()
+
+    async def cancel(self, request_id: str) -> int:
+        said = await self._soon(lambda turn: CancelAsked(id=turn, request=request_id))
+        return said.count if isinstance(said, Cancelled) else 0
 
     async def _soon(self, ask: Callable[[int], Message]) -> Answers | None:
         """None if it takes too long: others wait for nothing that it may not say."""

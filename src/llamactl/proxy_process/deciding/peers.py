@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from llamactl.core.exits import ServedRequest
 from llamactl.core.ports.context_use import SentRequest
+from llamactl.core.ports.request_log import RequestsNow, together
 from llamactl.link.messages import Message
 from llamactl.proxy_process.deciding.peer import Peer
 from llamactl.proxy_process.open_counts import OpenCounts
@@ -63,6 +64,13 @@ class Peers:
         """The last request of each that may have left something in an instance's slots."""
         found = await asyncio.gather(*(peer.last_sent(instance_id) for peer in self._all))
         return [request for request in found if request is not None]
+
+    async def requests(self) -> RequestsNow:
+        """What runs, and a part of what has ended."""
+        return together(await asyncio.gather(*(peer.requests() for peer in self._all)))
+
+    async def cancel(self, request_id: str) -> int:
+        return sum(await asyncio.gather(*(peer.cancel(request_id) for peer in self._all)))
 
     def give(self, client: socket.socket, held: bytes) -> bool:
         """A client to the process with the fewest. False if none accepts clients."""

@@ -11,6 +11,7 @@ from functools import partial
 
 from llamactl.config import Settings, SettingsHolder
 from llamactl.core.ports.activator import Activator
+from llamactl.core.ports.request_log import RequestsNow, together
 from llamactl.core.routes import RouteTable
 from llamactl.link.control_end import Deciding
 from llamactl.link.messages import Right
@@ -77,6 +78,13 @@ class Supervisor:
 
     async def count(self) -> None:
         await self.peers.count()
+
+    async def requests(self) -> RequestsNow:
+        """Also of this process: some are its own."""
+        return together([self._proxy.requests(), await self.peers.requests()])
+
+    async def cancel(self, request_id: str) -> int:
+        return self._proxy.cancel(request_id) + await self.peers.cancel(request_id)
 
     def publish(self, table: RouteTable) -> None:
         self._knowledge.publish(table)

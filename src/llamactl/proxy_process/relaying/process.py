@@ -18,6 +18,7 @@ from llamactl.link.control_news import (
     AgreementAsked,
     AllKnown,
     Behind,
+    CancelAsked,
     Close,
     CountsAsked,
     KeyAdded,
@@ -27,6 +28,7 @@ from llamactl.link.control_news import (
     NewsOfControl,
     ProofOver,
     ProofWanted,
+    RequestsAsked,
     Retire,
     RouteChanged,
     RouteGone,
@@ -127,7 +129,10 @@ class ProxyProcess:
             case RouteChanged():
                 self._contexts.follow(news.route)
                 self._mirror.hear(news)
-            case AgreementAsked() | CountsAsked() | ServedAsked() | LastAsked():
+            case (
+                AgreementAsked() | CountsAsked() | ServedAsked() | LastAsked()
+                | RequestsAsked() | CancelAsked()
+            ):  # fmt: skip
                 self._reports.answer(news)
             case Behind():
                 self._bridge.know_ahead(news.name, news.ahead)

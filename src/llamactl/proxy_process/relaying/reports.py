@@ -6,8 +6,22 @@ import asyncio
 from collections.abc import Mapping
 
 from llamactl.link import LeaseNews
-from llamactl.link.control_news import AgreementAsked, CountsAsked, LastAsked, ServedAsked
-from llamactl.link.proxy_news import Agreed, Counted, LastSent, Served
+from llamactl.link.control_news import (
+    AgreementAsked,
+    CancelAsked,
+    CountsAsked,
+    LastAsked,
+    RequestsAsked,
+    ServedAsked,
+)
+from llamactl.link.proxy_news import (
+    Agreed,
+    Cancelled,
+    Counted,
+    LastSent,
+    RequestsSaid,
+    Served,
+)
 from llamactl.policy.access.rules import KeyRing
 from llamactl.proxy import LeaseBook, ProxyServer
 from llamactl.proxy_process.counts import take
@@ -17,6 +31,9 @@ from llamactl.proxy_process.relaying.controls import Controls
 _EVERY_S = 0.5  # what was counted
 # between two reports of leases: who needs to know them exactly asks for an agreement
 _PAUSE_S = 0.02
+
+
+Asked = AgreementAsked | CountsAsked | ServedAsked | LastAsked | RequestsAsked | CancelAsked
 
 
 class Reports:
@@ -44,7 +61,7 @@ class Reports:
             await asyncio.sleep(_EVERY_S)
             self.counted()
 
-    def answer(self, asked: AgreementAsked | CountsAsked | ServedAsked | LastAsked) -> None:
+    def answer(self, asked: Asked) -> None:
         match asked:
             case AgreementAsked():
                 self.leases()
@@ -56,6 +73,12 @@ class Reports:
                 self._controls.tell(Served(id=asked.id, requests=requests))
             case LastAsked():
                 self._controls.tell(self._last_sent(asked))
+            case RequestsAsked():
+                said = RequestsSaid(id=asked.id, requests=self._proxy.requests())
+                self._controls.tell(said)
+            case CancelAsked():
+                count = self._proxy.cancel(asked.request)
+                self._controls.tell(Cancelled(id=asked.id, count=count))
 
     def _last_sent(self, asked: LastAsked) -> LastSent:
         last = self._leases.contexts.last_sent(asked.instance)
