@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 
 from llamactl.client._async.transport import AsyncTransport
 from llamactl.client.calls import API, Call, path
+from llamactl.client.errors import ServerUnreachable
 from llamactl.schemas.requests import CancelledBody, RequestBody, RequestLogBody
 
 _AGAIN_S = 1.0
@@ -36,15 +38,22 @@ class AsyncRequests:
         self, *, after: int, instance: str | None = None, key: str | None = None,
         failed: bool = False,
     ) -> AsyncGenerator[RequestBody, None]:  # fmt: skip
-        """Those that end from now on, for ever. `after`: the number of the last that is known."""
+        """Those that end from now on, for ever, also of a server that was started again.
+
+        `after`: the number of the last that is known.
+        """
         while True:
-            log = await self.list(
-                after=after, limit=_MOST, instance=instance, key=key, failed=failed
-            )
+            log = RequestLogBody(running=[], ended=[], newest=after)
+            with suppress(ServerUnreachable):
+                log = await self.list(
+                    after=after, limit=_MOST, instance=instance, key=key, failed=failed
+                )
             for request in log.ended:
                 yield request
-            after = log.newest
-            await asyncio.sleep(_AGAIN_S)
+            begun_anew = log.newest < after
+            after = 0 if begun_anew else log.newest
+            if not begun_anew:
+                await asyncio.sleep(_AGAIN_S)
 
     async def cancel(self, request_id: str) -> int:
         """End those with this ID; how many there were."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
+from contextlib import suppress
 
 from llamactl.client._sync.transport import Transport
 from llamactl.client.calls import API, Call, path
+from llamactl.client.errors import ServerUnreachable
 from llamactl.schemas.requests import CancelledBody, RequestBody, RequestLogBody
 
 _AGAIN_S = 1.0
@@ -36,13 +38,20 @@ class Requests:
         self, *, after: int, instance: str | None = None, key: str | None = None,
         failed: bool = False,
     ) -> Generator[RequestBody, None, None]:  # fmt: skip
-        """Those that end from now on, for ever. `after`: the number of the last that is known."""
+        """Those that end from now on, for ever, also of a server that was started again.
+
+        `after`: the number of the last that is known.
+        """
         while True:
-            log = self.list(after=after, limit=_MOST, instance=instance, key=key, failed=failed)
+            log = RequestLogBody(running=[], ended=[], newest=after)
+            with suppress(ServerUnreachable):
+                log = self.list(after=after, limit=_MOST, instance=instance, key=key, failed=failed)
             for request in log.ended:
                 yield request
-            after = log.newest
-            time.sleep(_AGAIN_S)
+            begun_anew = log.newest < after
+            after = 0 if begun_anew else log.newest
+            if not begun_anew:
+                time.sleep(_AGAIN_S)
 
     def cancel(self, request_id: str) -> int:
         """End those with this ID; how many there were."""

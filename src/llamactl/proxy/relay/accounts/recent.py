@@ -115,7 +115,8 @@ def shown_path(request: Request) -> str:
     """Without a ticket, and not longer than is read."""
     path = request.head.path
     if path.startswith(_PAGE):
-        path = request.served_path
+        _, slash, rest = path.removeprefix(_PAGE).partition("/")
+        path = f"{_PAGE}…{slash}{rest}"
     return path if len(path) <= _LONGEST else cut(path)
 
 
