@@ -31,6 +31,7 @@ PAGES = {
     "chat": ("chat?model=tiny", "Chat", "Send a message to tiny"),
     "models": ("models", "Models", "Create instance"),
     "keys": ("keys", "Keys", "laptop"),
+    "requests": ("requests", "Requests", "no instance named"),
     "activity": ("activity", "Activity", "Became ready"),
     "system": ("system", "System", "models.folders"),
 }
@@ -54,6 +55,10 @@ def server(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterat
         key = {"name": "laptop", "permission_mode": "per_instance", "instances": ["tiny"]}
         assert served.request("POST", "/api/v1/auth/keys", key).status_code == 201
         served.until("tiny", "ready")
+        for model, key_shown in (("tiny", None), ("nothing", None), ("tiny", "wrong")):
+            said = {"model": model, "messages": [{"role": "user", "content": "Hello"}]}
+            said["max_tokens"] = 40
+            served.request("POST", "/v1/chat/completions", said, key=key_shown)
         yield served
 
 

@@ -7,6 +7,7 @@ import {
   redirect,
 } from "@tanstack/react-router";
 import { InstanceList } from "./instances/InstanceList";
+import { searchOf } from "./requests/log";
 import { Root } from "./shell/Root";
 import { Broken, Unknown } from "./shell/Trouble";
 
@@ -65,6 +66,12 @@ const activity = createRoute({
   path: "/activity",
   component: lazyRouteComponent(() => import("./activity/ActivityPage"), "ActivityPage"),
 });
+const requests = createRoute({
+  getParentRoute: () => root,
+  path: "/requests",
+  validateSearch: searchOf,
+  component: lazyRouteComponent(() => import("./requests/RequestsPage"), "RequestsPage"),
+});
 const system = createRoute({
   getParentRoute: () => root,
   path: "/system",
@@ -84,6 +91,7 @@ export const router = createRouter({
     chat,
     models,
     keys,
+    requests,
     activity,
     system,
   ]),

@@ -12,6 +12,7 @@ import {
 import { useDisclosure } from "@mantine/hooks";
 import {
   IconActivity,
+  IconArrowsExchange,
   IconBox,
   IconCpu,
   IconKey,
@@ -37,6 +38,7 @@ const PLACES = [
   { to: "/chat", label: "Chat", Icon: IconMessages, chat: true },
   { to: "/models", label: "Models", Icon: IconBox, chat: false },
   { to: "/keys", label: "Keys", Icon: IconKey, chat: false },
+  { to: "/requests", label: "Requests", Icon: IconArrowsExchange, chat: false },
   { to: "/activity", label: "Activity", Icon: IconActivity, chat: false },
   { to: "/system", label: "System", Icon: IconCpu, chat: false },
 ] as const;
