@@ -67,6 +67,8 @@ REACHED: dict[str, tuple[Callable[[Client], object], str]] = {
     "DELETE /api/v1/nodes/{name}": (lambda c: c.remove_node(_), "node rm"),
     "POST /api/v1/nodes/{name}/drain": (lambda c: c.drain_node(_), "node drain"),
     "POST /api/v1/nodes/{name}/resume": (lambda c: c.resume_node(_), "node resume"),
+    "GET /api/v1/requests": (lambda c: c.requests.list(), "requests"),
+    "DELETE /api/v1/requests/{id}": (lambda c: c.requests.cancel("x"), "cancel"),
     "GET /api/v1/contexts": (lambda c: c.contexts.list(), "contexts ls"),
     "DELETE /api/v1/contexts": (lambda c: c.contexts.remove(), "contexts rm"),
     "POST /api/v1/config/reload": (lambda c: c.config.reload(), "reload"),

@@ -35,6 +35,7 @@ REASONS = {
     "core/lifecycle.py": "the table of all transitions",
     "core/model.py:ModelShape": RECORD,
     "core/ports/node.py:Node": NODE,
+    "core/ports/request_log.py:LoggedRequest": RECORD,
     "core/routes.py:Route": RECORD,
     "engine/flags.py": "a table of two hundred flags",
     "node/agent.py:NodeAgent": NODE,
@@ -56,6 +57,7 @@ REASONS = {
     "schemas/instances.py:InstanceBody": RECORD,
     "schemas/models.py:InspectionBody": RECORD,
     "schemas/models.py:JobBody": RECORD,
+    "schemas/requests.py:RequestBody": RECORD,
     "schemas/system.py:SystemBody": RECORD,
     "store/migrations/versions/0001_first.py:upgrade": "a migration is never changed",
 }

@@ -56,8 +56,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterat
         assert served.request("POST", "/api/v1/auth/keys", key).status_code == 201
         served.until("tiny", "ready")
         for model, key_shown in (("tiny", None), ("nothing", None), ("tiny", "wrong")):
-            said = {"model": model, "messages": [{"role": "user", "content": "Hello"}]}
-            said["max_tokens"] = 40
+            hello = [{"role": "user", "content": "Hello"}]
+            said = {"model": model, "messages": hello, "max_tokens": 40}
             served.request("POST", "/v1/chat/completions", said, key=key_shown)
         yield served
 

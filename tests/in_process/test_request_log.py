@@ -49,7 +49,7 @@ async def test_an_answer_is_logged_with_what_it_took_and_without_its_content() -
         assert row.id == answer.headers["x-request-id"]
         assert (row.instance, row.key, row.key_id, row.sender) == ("one", "laptop", "laptop", "key")
         assert (row.method, row.path, row.model) == ("POST", CHAT, "one")
-        assert (row.status, row.stage, row.whole, row.code) == (200, "over", True, "")
+        assert (row.status, row.stage, row.complete, row.code) == (200, "over", True, "")
         assert (row.prompt_tokens, row.generated_tokens) == (7, 5)
         assert row.first_token_s is not None
         assert 0 <= row.first_token_s <= row.duration_s
@@ -80,7 +80,7 @@ async def test_each_end_says_why() -> None:
         ]
         assert "two" in rows[0].reason
         assert rows[2].sent > 0
-        assert not rows[2].whole
+        assert not rows[2].complete
 
 
 async def test_what_runs_is_shown_and_can_be_cancelled_at_each_stage() -> None:

@@ -65,7 +65,7 @@ def test_one_that_runs_is_cancelled_by_its_id(server: Served) -> None:
         assert (answer.status_code, answer.json()) == (200, {"cancelled": 1})
         assert b'"code":"cancelled"' in to_end(client)
     ended = log(server, failed=True)["ended"][-1]
-    assert (ended["id"], ended["code"], ended["whole"]) == (row["id"], "cancelled", False)
+    assert (ended["id"], ended["code"], ended["complete"]) == (row["id"], "cancelled", False)
     assert server.until("one", "ready")["leases"] == 0
     gone = server.request("DELETE", f"{REQUESTS}/{row['id']}")
     assert (gone.status_code, gone.json()["code"]) == (404, "not_found")

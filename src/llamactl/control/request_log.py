@@ -20,7 +20,7 @@ class LogEntry:
 
 
 class RequestLog:
-    """In memory, so it begins anew with each process that decides.
+    """In memory, so each process that decides begins with an empty one.
 
     What strangers ask for, and reaches no instance, drops only its own.
     """

@@ -6,9 +6,9 @@ import socket
 from typing import Protocol
 
 from llamactl.config import Settings
-from llamactl.core.ports.request_log import RequestsNow
 from llamactl.core.routes import RouteTable
 from llamactl.proxy import ProxyServer
+from llamactl.proxy_process.relayed_requests import RelayedRequests
 
 
 class Processes(Protocol):
@@ -17,6 +17,11 @@ class Processes(Protocol):
     @property
     def connections(self) -> int:
         """Of clients, at this moment, of all processes."""
+        ...
+
+    @property
+    def requests(self) -> RelayedRequests:
+        """Of all processes, with this one."""
         ...
 
     def publish(self, table: RouteTable) -> None: ...
@@ -35,14 +40,6 @@ class Processes(Protocol):
 
     async def count(self) -> None:
         """Return when all that they counted until now is among the numbers of this process."""
-        ...
-
-    async def requests(self) -> RequestsNow:
-        """Of all processes, with this one."""
-        ...
-
-    async def cancel(self, request_id: str) -> int:
-        """End those with this id, in all processes. How many there were."""
         ...
 
     async def give(self, client: socket.socket, held: bytes) -> None:
@@ -69,6 +66,10 @@ class NoProcesses:
     def connections(self) -> int:
         return self._proxy.connections
 
+    @property
+    def requests(self) -> RelayedRequests:
+        return RelayedRequests(self._proxy)
+
     def publish(self, table: RouteTable) -> None: ...
 
     def heed(self, settings: Settings) -> None: ...
@@ -79,12 +80,6 @@ class NoProcesses:
         await self._proxy.listen(listener)
 
     async def count(self) -> None: ...
-
-    async def requests(self) -> RequestsNow:
-        return self._proxy.requests()
-
-    async def cancel(self, request_id: str) -> int:
-        return self._proxy.cancel(request_id)
 
     async def give(self, client: socket.socket, held: bytes) -> None:
         await self._proxy.accept(client, held)

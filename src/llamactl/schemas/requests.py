@@ -34,7 +34,7 @@ class RequestBody(BaseModel):
     generated_tokens: int = Field(description="tokens of the answer")
     received: int = Field(description="bytes of its body")
     sent: int = Field(description="bytes of the answer's body")
-    whole: bool = Field(description="false if the answer broke off")
+    complete: bool = Field(description="false if the answer broke off")
 
 
 class RequestLogBody(BaseModel):
@@ -46,4 +46,6 @@ class RequestLogBody(BaseModel):
 
 
 class CancelledBody(BaseModel):
+    """Requests that were cancelled."""
+
     cancelled: int = Field(description="number of requests that were ended")

@@ -24,16 +24,16 @@ const ROW: LoggedRequest = {
   generated_tokens: 20,
   received: 1,
   sent: 1,
-  whole: true,
+  complete: true,
 };
 
 test.each([
   [{}, "200", "good"],
   [{ status: 404, code: "model_not_found" }, "404", "warn"],
   [{ status: 503, code: "queue_full" }, "503", "bad"],
-  [{ status: 499, whole: false }, "client left", "none"],
-  [{ status: 200, whole: false, code: "upstream_died" }, "broke off", "bad"],
-  [{ status: 200, whole: false, code: "cancelled" }, "cancelled", "none"],
+  [{ status: 499, complete: false }, "client left", "none"],
+  [{ status: 200, complete: false, code: "upstream_died" }, "broke off", "bad"],
+  [{ status: 200, complete: false, code: "cancelled" }, "cancelled", "none"],
   [{ status: 403, code: "cancelled" }, "cancelled", "none"],
   [{ stage: "waiting", status: null }, "waiting for its model", "busy"],
   [{ stage: "of a later version", status: null }, "of a later version", "busy"],

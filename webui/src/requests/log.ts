@@ -56,7 +56,7 @@ export function outcome(row: LoggedRequest): Outcome {
   if (row.stage !== "over") return { text: STAGES[row.stage] ?? row.stage, kind: "busy" };
   if (row.code === "cancelled") return { text: "cancelled", kind: "none" };
   if (row.status === 499) return { text: "client left", kind: "none" };
-  if (!row.whole) return { text: "broke off", kind: "bad" };
+  if (!row.complete) return { text: "broke off", kind: "bad" };
   const status = row.status ?? 0;
   if (status >= 500) return { text: `${status}`, kind: "bad" };
   return { text: `${status}`, kind: status >= 400 ? "warn" : "good" };

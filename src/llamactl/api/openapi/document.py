@@ -24,6 +24,7 @@ _TAGS = {
     "events": "What happened, and why.",
     "keys": "Inference keys.",
     "nodes": "The machines that run instances.",
+    "requests": "What runs, and the last requests that ended, without their content.",
     "contexts": "What is kept of conversations while their instances are stopped.",
     "config": "Settings and sets of instances.",
     "models": "Model files and downloads.",

@@ -43,7 +43,7 @@ async def list_requests(
         return (
             (name is None or name_key(replica_of(one.instance) or one.instance) == name_key(name))
             and (key is None or key in (one.key, one.key_id, one.sender))
-            and (not failed or not one.whole or (one.status or 0) >= _FAILED)
+            and (not failed or not one.complete or (one.status or 0) >= _FAILED)
             and one.duration_s >= min_duration
         )
 

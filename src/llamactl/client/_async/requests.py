@@ -50,9 +50,9 @@ class AsyncRequests:
                 )
             for request in log.ended:
                 yield request
-            begun_anew = log.newest < after
-            after = 0 if begun_anew else log.newest
-            if not begun_anew:
+            restarted = log.newest < after
+            after = 0 if restarted else log.newest
+            if not restarted:
                 await asyncio.sleep(_AGAIN_S)
 
     async def cancel(self, request_id: str) -> int:

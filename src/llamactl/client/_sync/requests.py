@@ -48,9 +48,9 @@ class Requests:
                 log = self.list(after=after, limit=_MOST, instance=instance, key=key, failed=failed)
             for request in log.ended:
                 yield request
-            begun_anew = log.newest < after
-            after = 0 if begun_anew else log.newest
-            if not begun_anew:
+            restarted = log.newest < after
+            after = 0 if restarted else log.newest
+            if not restarted:
                 time.sleep(_AGAIN_S)
 
     def cancel(self, request_id: str) -> int:

@@ -35,7 +35,7 @@ class LoggedRequest:
     generated_tokens: int = 0
     received: int = 0  # bytes of its body
     sent: int = 0  # bytes of the answer's
-    whole: bool = True  # False: the answer broke off
+    complete: bool = True  # False: the answer broke off
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

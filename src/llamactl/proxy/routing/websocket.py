@@ -8,16 +8,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import Awaitable, Callable, Coroutine, MutableMapping, Sequence
-from contextlib import suppress
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
-from enum import IntEnum
 from functools import partial
 from typing import Any
 
 from uvicorn.protocols.utils import ClientDisconnected
 from websockets.client import ClientProtocol
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
@@ -26,7 +23,6 @@ from llamactl.core.errors import (
     LlamactlError,
     NotRunning,
     UpgradeRequired,
-    UpstreamUnreachable,
 )
 from llamactl.core.lease import Lease
 from llamactl.core.ports.request_log import LoggedRequest
@@ -35,12 +31,13 @@ from llamactl.observe import logger
 from llamactl.observe.loop_clock import loop_clock
 from llamactl.policy.access.rules import KeyRing
 from llamactl.proxy.http.client_connection import Downstream
-from llamactl.proxy.http.heads import Headers, RequestHead
+from llamactl.proxy.http.heads import RequestHead
 from llamactl.proxy.http.request import Request, error_answer
 from llamactl.proxy.relay.context import ProxyContext
 from llamactl.proxy.relay.engine_websocket import EngineWebSocket, uncached
 from llamactl.proxy.relay.leases import abandon
-from llamactl.proxy.relay.tenure import FAREWELL_S, revoked, while_admitted
+from llamactl.proxy.relay.tenure import revoked, while_admitted
+from llamactl.proxy.relay.websocket import Receive, Scope, Send, refuse, relay_websocket
 from llamactl.proxy.routing.endpoints import (
     EndpointContext,
     InstanceEndpoint,
@@ -48,25 +45,9 @@ from llamactl.proxy.routing.endpoints import (
     UpstreamTarget,
 )
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 _NONCE = 16  # bytes of Sec-WebSocket-Key
 log = logger("proxy")
-_OPEN_S = _CLOSE_S = 10.0
-_REDIRECTION = 3  # hundred
-
-
-class Close(IntEnum):
-    """RFC 6455, 7.4.1."""
-
-    NORMAL = 1000
-    POLICY = 1008
-    INTERNAL = 1011
-
-
-_SENT_AS = {0: Close.NORMAL, 1005: Close.NORMAL, 1006: Close.INTERNAL}  # not to be sent themselves
+_OPEN_S = 10.0
 
 
 class WebSocketEndpoint:
@@ -159,7 +140,7 @@ class WebSocketCall:
             head, body = error_answer(error, request)
             first, *lines = head.rstrip().split(b"\r\n")
             headers = [(name, value) for name, _, value in (x.partition(b": ") for x in lines)]
-            await _refuse(send, int(first.split()[1]), headers, body)
+            await refuse(send, int(first.split()[1]), headers, body)
 
     async def _open(
         self, target: ReadyInstance, path: str, subprotocols: Sequence[Subprotocol] | None
@@ -188,67 +169,6 @@ class WebSocketCall:
         return await _unless_left(while_admitted(granting, self._keys, caller), receive)
 
 
-async def relay_websocket(
-    scope: Scope,
-    receive: Receive,
-    send: Send,
-    opens: Callable[[Sequence[Subprotocol] | None], Awaitable[EngineWebSocket]],
-    ends: Callable[[], Coroutine[Any, Any, None]],
-) -> None:
-    """Accept the client once the engine has accepted us; end when either side, or `ends`, ends.
-
-    `opens` the connection to the engine. One that refuses answers for itself. Raises
-    UpstreamUnreachable.
-    """
-    try:
-        upstream = await opens(scope.get("subprotocols") or None)
-    except InvalidStatus as exc:
-        said = exc.response
-        if said.status_code // 100 == _REDIRECTION:
-            raise UpstreamUnreachable("the engine redirected the WebSocket") from exc
-        kind = said.headers.get("content-type", "text/plain; charset=utf-8")
-        headers = [(b"content-type", kind.encode("latin-1"))]
-        await _refuse(send, said.status_code, headers, bytes(said.body or b""))
-        return
-    except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as exc:
-        raise UpstreamUnreachable(f"the engine refused the WebSocket: {exc}") from exc
-    revoked_first = False
-    try:
-        await send({"type": "websocket.accept", "subprotocol": upstream.subprotocol})
-        revoked_first = await _relay_messages(upstream, receive, send, ends())
-        if revoked_first:
-            reason = "its key or session has ended"
-            with suppress(TimeoutError):
-                async with asyncio.timeout(FAREWELL_S):
-                    await send({"type": "websocket.close", "code": Close.POLICY, "reason": reason})
-    finally:
-        await _leave(upstream, FAREWELL_S if revoked_first else _CLOSE_S)
-
-
-async def _relay_messages(
-    upstream: EngineWebSocket, receive: Receive, send: Send, ends: Coroutine[Any, Any, None]
-) -> bool:
-    """Both ways, until either side, or `ends`, ends. True if `ends` did, before the engine."""
-    down = asyncio.ensure_future(_down(upstream, send))
-    up = asyncio.ensure_future(_up(upstream, receive))
-    end = asyncio.ensure_future(ends)
-    try:
-        await asyncio.wait({down, up, end}, return_when=asyncio.FIRST_COMPLETED)
-        return end.done() and not down.done()
-    finally:
-        for task in (down, up, end):
-            task.cancel()
-        await asyncio.gather(down, up, end, return_exceptions=True)
-
-
-async def _leave(upstream: EngineWebSocket, seconds: float) -> None:
-    """An engine that takes nothing more, as nobody takes what it says, is left without a word."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await upstream.close()
-    upstream.abort()
-
-
 def _check_handshake(head: RequestHead) -> None:
     """RFC 6455, 4.2.1. Raises UpgradeRequired or InvalidRequest."""
     if head.fields.get(b"sec-websocket-version") != b"13":
@@ -268,11 +188,6 @@ def _opening(head: RequestHead) -> bytes:
     return b"".join([b"GET %b HTTP/1.1\r\n" % target, *lines, b"\r\n"])
 
 
-async def _refuse(send: Send, status: int, headers: Headers, body: bytes) -> None:
-    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
-    await send({"type": "websocket.http.response.body", "body": body})
-
-
 async def _unless_left(
     work: Coroutine[Any, Any, Lease[Any]], receive: Receive
 ) -> Lease[Any] | None:
@@ -287,24 +202,3 @@ async def _unless_left(
         left.cancel()
         if not taken:
             abandon(job)
-
-
-async def _down(upstream: EngineWebSocket, send: Send) -> None:
-    try:
-        async for message in upstream:
-            kind = "text" if isinstance(message, str) else "bytes"
-            await send({"type": "websocket.send", kind: message})
-            await asyncio.sleep(0)  # many may have come at once: others go first
-    except ConnectionClosed:
-        pass
-    code = _SENT_AS.get(upstream.close_code or 0, upstream.close_code)
-    await send({"type": "websocket.close", "code": code, "reason": upstream.close_reason or ""})
-
-
-async def _up(upstream: EngineWebSocket, receive: Receive) -> None:
-    while True:
-        message = await receive()
-        if message["type"] == "websocket.disconnect":
-            return
-        text = message.get("text")
-        await upstream.send(text if text is not None else message["bytes"])

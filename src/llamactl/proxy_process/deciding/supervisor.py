@@ -11,7 +11,6 @@ from functools import partial
 
 from llamactl.config import Settings, SettingsHolder
 from llamactl.core.ports.activator import Activator
-from llamactl.core.ports.request_log import RequestsNow, together
 from llamactl.core.routes import RouteTable
 from llamactl.link.control_end import Deciding
 from llamactl.link.messages import Right
@@ -24,6 +23,7 @@ from llamactl.proxy_process.deciding.peer import Peer
 from llamactl.proxy_process.deciding.peers import Peers
 from llamactl.proxy_process.deciding.spawner import Spawner
 from llamactl.proxy_process.meeting_place import MeetingPlace
+from llamactl.proxy_process.relayed_requests import RelayedRequests
 
 _BEGIN_S = 60.0
 _AGAIN_S = (0.0, 0.1, 0.5, 2.0, 10.0)  # before one is started that died at once, again and again
@@ -36,6 +36,12 @@ class _Others:
     """Accept for this process."""
 
     def close(self) -> None: ...
+
+
+def _wanted(settings: Settings) -> int:
+    """How many processes are to run beside this one."""
+    wanted = settings.server.proxy_processes
+    return wanted if wanted > 1 else 0
 
 
 class Supervisor:
@@ -66,25 +72,16 @@ class Supervisor:
         return f"<Supervisor of {self.peers}>"
 
     @property
-    def wanted(self) -> int:
-        """How many processes are to run beside this one."""
-        wanted = self._settings.current.server.proxy_processes
-        return wanted if wanted > 1 else 0
-
-    @property
     def connections(self) -> int:
         """Of clients, at this moment, of all."""
         return self._proxy.connections + self.peers.connections
 
+    @property
+    def requests(self) -> RelayedRequests:
+        return RelayedRequests(self._proxy, self.peers)
+
     async def count(self) -> None:
         await self.peers.count()
-
-    async def requests(self) -> RequestsNow:
-        """Also of this process: some are its own."""
-        return together([self._proxy.requests(), await self.peers.requests()])
-
-    async def cancel(self, request_id: str) -> int:
-        return self._proxy.cancel(request_id) + await self.peers.cancel(request_id)
 
     def publish(self, table: RouteTable) -> None:
         self._knowledge.publish(table)
@@ -118,9 +115,9 @@ class Supervisor:
         for peer in self._former:
             self._serve(peer)
         self.peers.heard.set()
-        if self.wanted:
+        if _wanted(self._settings.current):
             await self._proxy.listen(listener, accepting=_Others())
-        if not self.wanted or not await self._begin(listener):
+        if not _wanted(self._settings.current) or not await self._begin(listener):
             await self._proxy.listen(listener)
         seconds = self._settings.current.server.upgrade_timeout
         for peer in self._former:
@@ -129,9 +126,13 @@ class Supervisor:
 
     async def _begin(self, listener: socket.socket) -> bool:
         try:
-            self.peers.counts = self._spawner.prepare(self._settings.current, listener, self.wanted)
+            self.peers.counts = self._spawner.prepare(
+                self._settings.current, listener, _wanted(self._settings.current)
+            )
             async with asyncio.timeout(_BEGIN_S):
-                peers = await asyncio.gather(*map(self._start, range(self.wanted)))
+                peers = await asyncio.gather(
+                    *map(self._start, range(_wanted(self._settings.current)))
+                )
                 await asyncio.gather(*(peer.accepts.wait() for peer in peers))
         except (OSError, TimeoutError) as exc:
             log.warning("proxy_processes_not_started", reason=str(exc))

@@ -1,1 +1,1 @@
-"""What goes on at the moment."""
+"""What runs at the moment."""

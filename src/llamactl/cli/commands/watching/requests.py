@@ -101,7 +101,7 @@ def _cells(row: RequestBody) -> Sequence[str]:
 def _status(row: RequestBody) -> str:
     if row.stage != "over":
         return row.stage
-    return str(row.status or "") + ("" if row.whole else " cut")
+    return str(row.status or "") + ("" if row.complete else " cut")
 
 
 def _note(row: RequestBody) -> str:

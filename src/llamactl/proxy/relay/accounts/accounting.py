@@ -23,7 +23,7 @@ from llamactl.proxy.relay.accounts.recent import (
     shown_path,
 )
 
-# an answer: bytes of both bodies, the answer's end, first content, duration, is it whole
+# an answer: bytes of both bodies, the answer's end, first content, duration, is it complete
 _Relayed = tuple[Asked, Began, int, int, bytes, float | None, float, bool]
 _BATCH: Final = 32
 _OURS: Final = 500  # and above: not the client's fault
@@ -55,15 +55,15 @@ class RequestMetrics:
     ) -> None:  # fmt: skip
         """An engine's answer is over. `received`: bytes of the request's body.
 
-        `queued`: seconds that it waited for its instance. `error`: why the answer is not whole.
+        `queued`: seconds that it waited for its instance. `error`: why the answer is not complete.
         """
-        now, began, whole = self._now(), request.began, error is None
+        now, began, complete = self._now(), request.began, error is None
         first = None if answer.first is None else answer.first - began
         code, reason = ("", "") if error is None else (error.code, cut(error.message))
         self._pending.append(
             (
                 asked_of(request, route), (began, queued, answer.status, code, reason), received,
-                answer.sent, answer.tail, first, now - began, whole,
+                answer.sent, answer.tail, first, now - began, complete,
             )
         )  # fmt: skip
         if self._lines:
@@ -78,7 +78,7 @@ class RequestMetrics:
                 prompt_tokens=counts.prompt,
                 cached_tokens=counts.cached or 0,
                 generated_tokens=counts.generated,
-                whole=whole,
+                complete=complete,
             )
         if len(self._pending) >= _BATCH:
             self.settle()
@@ -87,7 +87,7 @@ class RequestMetrics:
         """Count what is not counted yet."""
         pending, self._pending = self._pending, []
         last, meter = "", self._meters.unrouted
-        for asked, began, received, sent, tail, first, duration, whole in pending:
+        for asked, began, received, sent, tail, first, duration, complete in pending:
             if asked[0] != last:
                 last, meter = asked[0], self._meters.of(asked[0])
             meter.statuses[began[2]] += 1
@@ -100,9 +100,9 @@ class RequestMetrics:
             meter.prompt_tokens += prompt
             meter.generated_tokens += generated
             meter.cached_tokens += cached or 0
-            if not whole:
+            if not complete:
                 meter.broken_off += 1
-            answer = (received, sent, first, duration, whole, prompt, generated, cached or 0)
+            answer = (received, sent, first, duration, complete, prompt, generated, cached or 0)
             self._recent.add(asked, began, answer)
 
     def recent(self, most: int) -> list[LoggedRequest]:

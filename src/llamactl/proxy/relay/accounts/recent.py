@@ -21,7 +21,7 @@ _PAGE: Final = "/page/"  # and a ticket, which is a secret
 Asked = tuple[str, str, Caller, bytes, bytes, str, str]
 # when it began; what it waited; status, code and reason
 Began = tuple[float, float, int, str, str]
-# bytes of both bodies; first content, duration; is it whole; tokens: prompt, generated, cached
+# bytes of both bodies; first content, duration; is it complete; tokens: prompt, generated, cached
 Answer = tuple[int, int, float | None, float, bool, int, int, int]
 # of one that runs: its stage, what it waited, status or 0, first content, bytes of both bodies
 Progress = tuple[str, float, int, float | None, int, int]
@@ -82,7 +82,7 @@ class RecentRequests:
     ) -> LoggedRequest:
         route_id, name, caller, request_id, method, path, model = asked
         at, queued, status, code, reason = began
-        received, sent, first, duration, whole, prompt, generated, cached = answer
+        received, sent, first, duration, complete, prompt, generated, cached = answer
         return LoggedRequest(
             id=request_id.decode("latin-1"), at=time.time() - (self._now() - at),
             sender=sender_of(caller), key_id=caller.key.id if caller.key else "",
@@ -90,7 +90,7 @@ class RecentRequests:
             method=method.decode("latin-1"), path=path, model=model, stage=stage,
             status=status or None, code=code, reason=reason, queue_s=queued, first_token_s=first,
             duration_s=duration, prompt_tokens=prompt, cached_tokens=cached,
-            generated_tokens=generated, received=received, sent=sent, whole=whole,
+            generated_tokens=generated, received=received, sent=sent, complete=complete,
         )  # fmt: skip
 
 
