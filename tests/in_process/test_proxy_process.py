@@ -17,12 +17,14 @@ from llamactl.core.exits import Aftermath
 from llamactl.core.keys import ANYONE, ApiKey, Caller, PermissionMode
 from llamactl.core.lease import Lease
 from llamactl.core.ports.context_use import SentRequest
+from llamactl.core.ports.request_log import LoggedRequest
 from llamactl.core.routes import ReadyInstance, Route, RouteTable
 from llamactl.link.control_end import Deciding
 from llamactl.link.messages import ClientGiven
 from llamactl.policy.access.page_tickets import PageTickets
 from llamactl.policy.access.rules import KeyRing
 from llamactl.proxy import Access, LeaseBook, ProxyServer
+from llamactl.proxy_process.deciding import peer as peer_module
 from llamactl.proxy_process.deciding.hearing import Hearing
 from llamactl.proxy_process.deciding.knowledge import Knowledge
 from llamactl.proxy_process.deciding.peer import Peer
@@ -352,4 +354,26 @@ async def test_nonsense_does_not_end_the_link(tmp_path: Path) -> None:
 
         await control.peers.agree()
         assert there.process._mirror.ring.get(MINE.id) == MINE
+        await control.end()
+
+
+async def test_requests_that_are_said_too_late_are_said_with_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with site(tmp_path) as there:
+        control = Control()
+        await control.decide(there.place)
+        (peer,) = control.peers
+        ended = LoggedRequest(id="one", at=1.0, sender="anyone")
+        monkeypatch.setattr(
+            there.process._proxy.relay.metrics, "recent", lambda most: [ended] if most else []
+        )
+        monkeypatch.setattr(peer_module, "_LOG_S", 0.0)
+        assert not (await control.peers.requests()).ended
+        monkeypatch.setattr(there.process._proxy.relay.metrics, "recent", lambda most: [])
+        monkeypatch.setattr(peer_module, "_LOG_S", WITHIN_S)
+        await peer.agree()  # the late answer came before this one
+
+        assert (await control.peers.requests()).ended == [ended]
+        assert (await control.peers.requests()).ended == []
         await control.end()

@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from llamactl.core.exits import ServedRequest
 from llamactl.core.ports.context_use import SentRequest
-from llamactl.core.ports.request_log import RequestsNow
+from llamactl.core.ports.request_log import LoggedRequest, RequestsNow, together
 from llamactl.link import Channel, ControlEnd
 from llamactl.link.channel import close_all
 from llamactl.link.control_end import LeaseCounts
@@ -41,6 +41,7 @@ from llamactl.proxy_process.known_requests import request_of
 
 _HELLO_S = 60.0  # a first one imports what it needs
 _ANSWER_S = 1.0
+_LOG_S = 5.0  # for an answer to somebody who looks on
 _MOST_WAITING = 20_000  # messages to one that takes none
 log = logger("proxy")
 
@@ -61,6 +62,7 @@ class Peer:
         self._turns = itertools.count(1)
         self._asked: dict[int, asyncio.Future[Answers | None]] = {}
         self._is_gone = False
+        self._late: list[LoggedRequest] = []  # that have ended, said when nobody waited any more
 
     def __repr__(self) -> str:
         return f"<Peer pid {self.pid} in {self.slot}>"
@@ -108,18 +110,23 @@ class Peer:
         return None if found is None else request_of(found)
 
     async def requests(self) -> RequestsNow:
-        said = await self._soon(lambda turn: RequestsAsked(id=turn))
-        return said.requests if isinstance(said, RequestsSaid) else RequestsNow()
+        """What it says too late is part of the next answer."""
+        said = await self._soon(lambda turn: RequestsAsked(id=turn), _LOG_S)
+        late, self._late = self._late, []
+        heard = said.requests if isinstance(said, RequestsSaid) else RequestsNow()
+        return together([RequestsNow(ended=late), heard])
 
     async def cancel(self, request_id: str) -> int:
-        said = await self._soon(lambda turn: CancelAsked(id=turn, request=request_id))
+        said = await self._soon(lambda turn: CancelAsked(id=turn, request=request_id), _LOG_S)
         return said.count if isinstance(said, Cancelled) else 0
 
-    async def _soon(self, ask: Callable[[int], Message]) -> Answers | None:
+    async def _soon(
+        self, ask: Callable[[int], Message], limit: float = _ANSWER_S
+    ) -> Answers | None:
         """None if it takes too long: others wait for nothing that it may not say."""
         turn = next(self._turns)
         with suppress(TimeoutError):
-            async with asyncio.timeout(_ANSWER_S):
+            async with asyncio.timeout(limit):
                 return await self._answer_to(turn, ask(turn))
         return None
 
@@ -138,6 +145,8 @@ class Peer:
         answer = self._asked.get(turn) if turn is not None else None
         if answer is not None and not answer.done():
             answer.set_result(said)
+        elif isinstance(said, RequestsSaid):
+            self._late += said.requests.ended
 
     def ended(self) -> None:
         """Nothing more comes from it."""
