@@ -27,6 +27,7 @@ REASONS = {
     "client/_sync/client.py:Client": CLIENT,
     "config/sections.py:InstancesSettings": RECORD,
     "config/server_settings.py:ServerSettings": RECORD,
+    "config/settings.py:Settings": "the root of the settings: a field for each section of the file",
     "control/lifecycle/registry.py:ManagedInstance": "what is known of one instance, in one place",
     "core/downloads.py:DownloadJob": RECORD,
     "core/errors.py": "all errors, in one list",

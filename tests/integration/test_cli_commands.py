@@ -213,3 +213,29 @@ def test_the_key_of_this_machines_server_is_shown_to_no_other(server: Served) ->
 
 def test_what_a_model_says_moves_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
     assert inert("a\x1b]0;x\x07b\n\tc\x9b2J\x7f") == "a]0;xb\n\tc2J"
+
+
+def test_labels_of_nodes_are_needed_shown_and_filtered(tmp_path: Path) -> None:
+    folder = data_folder(tmp_path, "local_node_labels: {gpu: h200, room: 2}\n")
+    with serve(folder) as server:
+        listed = llamactl(server, "node", "ls").stdout
+        assert "gpu=h200, room=2" in listed
+        assert "labels gpu=h200, room=2" in llamactl(server, "node", "show", "main").stdout
+        for label, count in {"gpu=h200": 1, "gpu=a100": 0}.items():
+            rows = llamactl(server, "node", "ls", "--label", label, "--json").stdout
+            assert len(json.loads(rows)) == count
+        bad = llamactl(server, "node", "ls", "--label", "gpu")
+        assert (bad.returncode, "write --label KEY=VALUE" in bad.stderr) == (1, True)
+
+        needs = ["--node-label", "gpu=a100", "--node-label", "room=2"]
+        made = llamactl(server, "create", "far", "--backend", "command", "command=sleep",
+                        'args=["${PORT}"]',
+                        *needs, "--no-start")  # fmt: skip
+        assert made.returncode == 0, made.stderr
+        refused = llamactl(server, "start", "far")
+        assert "node main has gpu=h200, needs gpu=a100" in refused.stderr
+        assert "needs gpu=a100" in llamactl(server, "plan", "far", "--start").stdout
+        llamactl(server, "update", "far", "--node-label", "gpu=h200")
+        shown = json.loads(llamactl(server, "show", "far", "--json").stdout)
+        assert shown["options"]["node_labels"] == {"gpu": "h200"}
+        assert llamactl(server, "plan", "far", "--start").stdout.startswith("start: ")

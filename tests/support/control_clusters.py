@@ -41,10 +41,14 @@ class Cluster:
         self.fakes = {name: FakeNode() for name in names} if before is None else before.fakes
         for name, fake in self.fakes.items():
             fake.id = name
+        self.labels: dict[str, dict[str, str] | None] = {}
         self.reaches = {name: Reach(name, up=not away) for name in names}
         settings = Settings(instances=InstancesSettings.model_validate(given))
         store, node = (None, None) if before is None else (before.there.store, before.there.node)
-        self.there = ControlPath(settings, store=store, node=node, others=self._make)
+        self.there = ControlPath(
+            settings, store=store, node=node, others=self._make,
+            labels=lambda node: self.labels.get(node, {}),
+        )  # fmt: skip
         limits = with_nodes(
             Limits(ram=4 * GIB, strategy=settings.instances.placement),
             {name: Limits(ram=4 * GIB) for name in names},

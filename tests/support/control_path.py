@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from llamactl.config import Loaded, Settings, SettingsHolder
@@ -40,8 +40,9 @@ class ControlPath:
         self, settings: Settings | None = None, store: MemoryStore | None = None,
         node: FakeNode | None = None, publish: Callable[[RouteTable], None] = lambda _: None,
         others: Callable[[str], ReplicaContext] | None = None,
+        labels: Callable[[str], Mapping[str, str] | None] = lambda _: {},
     ) -> None:  # fmt: skip
-        """`publish`: who is handed each new table of routes. `others`: as of `Nodes`."""
+        """`publish`: who is handed each new table of routes. `others`, `labels`: as of `Nodes`."""
         held = self.held = SettingsHolder(settings or Settings())
         self.store = store or MemoryStore()
         self.node = node or FakeNode()
@@ -50,7 +51,7 @@ class ControlPath:
         self.downloads = Downloads(MemoryJobs(), Path(), {}, most=1, room=lambda: None)
         images = Images(self.node, self.downloads)
         self.replicas = ReplicaContext(self.node, held, self.event_log, self.leases, images)
-        self.nodes = Nodes(self.replicas, others, own=["main"])
+        self.nodes = Nodes(self.replicas, others, own=["main"], labels=labels)
         self.registry = Registry(publish)
         self.limits = held.derived(lambda now: limits_of(now, None, {}))
         self.scheduler = Scheduler(

@@ -162,7 +162,7 @@ def test_every_field_of_an_instance_is_bound_or_is_no_path(roots: Path) -> None:
         "idle_timeout", "group", "pinned", "priority", "die_with_parent", "keep_context", "aliases",
         "idle_action",
         "preload", "warm_up", "default_params", "set_params", "strip_params", "variants",
-        "nodes", "replicas",
+        "nodes", "node_labels", "replicas",
     }  # fmt: skip
 
     assert {field.name for field in fields_of(InstanceOptions)} == bound | never

@@ -37,9 +37,14 @@ class NodeApplication:
     """`run` is all of it."""
 
     def __init__(
-        self, loaded: Loaded, environ: Mapping[str, str], soft_files: int | None = None
-    ) -> None:
-        """`soft_files`: the soft limit of open files for engines."""
+        self, loaded: Loaded, environ: Mapping[str, str], soft_files: int | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
+        """`soft_files`: the soft limit of open files for engines.
+
+        `labels`: of this node, beside those in the settings, which they override.
+        """
+        self.labels = {**loaded.settings.local_node_labels, **(labels or {})}
         self._held = SettingsHolder(loaded.settings, loaded.sources)
         self._environ = environ
         self._soft_files = soft_files
@@ -67,7 +72,7 @@ class NodeApplication:
             ends.push_async_callback(gate.close_all)
             agent = self._agent(place, gate)
             ends.push_async_callback(agent.close)
-            service = NodeService(agent, LocalMember(_facts()))
+            service = NodeService(agent, LocalMember(_facts(self.labels)))
             ends.push_async_callback(service.close)
             try:
                 await ends.enter_async_context(answering(self._folder.socket, service.answer))
@@ -96,8 +101,8 @@ class NodeApplication:
         )
 
 
-def _facts() -> MachineFacts:
-    return MachineFacts(__version__, total_ram(), totals())
+def _facts(labels: Mapping[str, str]) -> MachineFacts:
+    return MachineFacts(__version__, total_ram(), totals(), labels)
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

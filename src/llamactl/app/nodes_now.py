@@ -27,7 +27,10 @@ class NodesNow:
         node = self._parts.node
         head, nodes, here = node.head, node.nodes, node.facts
         address, name = head.place.address if head is not None else "", nodes.local.name
-        found = [NodeInfo(LOCAL, name, "here", address, here.version, here.ram, here.gpus)]
+        own = NodeInfo(
+            LOCAL, name, "here", address, here.version, here.ram, here.gpus, labels=here.labels
+        )
+        found = [own]
         for other, machine in sorted(head.machines.items() if head is not None else ()):
             if other in nodes.given_up:
                 continue
@@ -35,7 +38,9 @@ class NodesNow:
                 other, other, "up" if machine.reach.is_up else "away", machine.node.address
             )
             if (facts := machine.facts) is not None:
-                info = replace(info, version=facts.version, ram=facts.ram, gpus=facts.gpus)
+                info = replace(
+                    info, version=facts.version, ram=facts.ram, gpus=facts.gpus, labels=facts.labels
+                )
             found.append(info)
         return [replace(one, drained=one.name in nodes.drained) for one in found]
 

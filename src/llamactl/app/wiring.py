@@ -43,6 +43,7 @@ from llamactl.control.upkeep.scaling import ReplicaScaling
 from llamactl.core.errors import DataDirUnusable
 from llamactl.core.ports.activator import Activator
 from llamactl.core.ports.engines import MemoryBook
+from llamactl.core.ports.node import LOCAL
 from llamactl.core.routes import RouteTable
 from llamactl.hot_restart import Rights
 from llamactl.hot_restart.activator import SwitchableActivator
@@ -204,10 +205,13 @@ class LocalNode:
         here = ReplicaContext(
             node, held, journal, leases, images, known=known.of, seen=known.seen, name=name
         )
-        facts, own = MachineFacts(__version__, total_ram(), gpus), (settings.local_node, name)
-        nodes, seen = Nodes(here, own=own), None
+        facts = MachineFacts(__version__, total_ram(), gpus, settings.local_node_labels)
+        own = (settings.local_node, name)
+        labels = partial(_labels, facts, head)
+        nodes, seen = Nodes(here, own=own, labels=labels), None
         if head is not None:
-            nodes = Nodes(here, partial(_elsewhere, here, head), own=own, seen=head.has_seen)
+            make = partial(_elsewhere, here, head)
+            nodes = Nodes(here, make, own=own, seen=head.has_seen, labels=labels)
             seen = SeenNodes(nodes, NodeNames(ClusterFolder(settings.data).path, "seen"))
             head.on_seen = seen.see
         nodes.drained.update(NodeNames(settings.data, "drained").read())
@@ -344,6 +348,14 @@ def _head(settings: Settings, environ: Mapping[str, str]) -> Head | None:
 def _elsewhere(here: ReplicaContext, head: Head, name: str) -> ReplicaContext:
     machine = head.machine(name)
     return elsewhere(here, machine.node, machine.reach)
+
+
+def _labels(here: MachineFacts, head: Head | None, node: str) -> Mapping[str, str] | None:
+    """Of a node, by its id; None where it was not seen yet."""
+    if node == LOCAL:
+        return here.labels
+    machine = head.machines.get(node) if head is not None else None
+    return machine.facts.labels if machine is not None and machine.facts is not None else None
 
 
 def _data_path(

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
-
-from llamactl.cli.session import loaded_of
 
 if TYPE_CHECKING:
     from llamactl.cluster.folder import Place
@@ -18,21 +17,23 @@ if TYPE_CHECKING:
 
 
 def run(
-    head: str, token_file: Path, name: str, address: str, config: Path | None,
-    data_dir: Path | None, *, verbose: bool,
+    head: str, token_file: Path, name: str, address: str, loaded: Loaded,
+    labels: Mapping[str, str], *, verbose: bool,
 ) -> None:  # fmt: skip
-    """Until a signal. Raises LlamactlError where it can't begin."""
+    """Until a signal. Raises LlamactlError where it can't begin.
+
+    `labels`: beside those in the settings.
+    """
     from llamactl.maintenance.membership import join
     from llamactl.observe import configure
 
-    loaded = loaded_of(config, data_dir)
     settings = loaded.settings
     configure(json=settings.log.format == "json", level="debug" if verbose else settings.log.level)
     place = join(settings, head, token_file, name, address)
-    asyncio.run(_run(loaded, place))
+    asyncio.run(_run(loaded, place, labels))
 
 
-async def _run(loaded: Loaded, place: Place) -> None:
+async def _run(loaded: Loaded, place: Place, labels: Mapping[str, str]) -> None:
     from llamactl.app.node_application import NodeApplication
     from llamactl.cli.process import raise_file_limit
 
@@ -40,4 +41,5 @@ async def _run(loaded: Loaded, place: Place) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, told.set)
     typer.echo(f"node {place.node} at {place.address} joins the cluster at {place.head}")
-    await NodeApplication(loaded, os.environ, raise_file_limit()).run(place, told.wait())
+    node = NodeApplication(loaded, os.environ, raise_file_limit(), labels)
+    await node.run(place, told.wait())

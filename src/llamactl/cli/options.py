@@ -10,11 +10,19 @@ import typer
 from llamactl.backends import BY_SECTION
 from llamactl.core.errors import LlamactlError
 from llamactl.policy.definition.fields import OPTIONS
+from llamactl.policy.scheduling.labels import labels_of
 
 AllowUnknown = Annotated[
     bool,
     typer.Option("--allow-unknown", help="Pass unknown options to the engine as they are."),
 ]
+NodeLabels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--node-label", help="Label that its machine must have, as KEY=VALUE. Repeatable.",
+        show_default=False,
+    ),
+]  # fmt: skip
 _WITH_FIELDS = ("container",)
 _OWN = {*OPTIONS, "backend_options"}  # fields of an instance
 
@@ -30,6 +38,14 @@ def options_of(given: list[str] | None, file: TextIO | None = None) -> dict[str,
             )
         _set(body, key, value_of(text) if text else None)
     return body
+
+
+def with_labels(given: list[str] | None, labels: list[str] | None) -> list[str] | None:
+    """Options as `options_of` takes them, with those labels. Raises LlamactlError."""
+    if not labels:
+        return given
+    needed = labels_of("--node-label", labels)
+    return [*(given or ()), f"node_labels={json.dumps(needed)}"]
 
 
 def _set(body: dict[str, Any], key: str, value: Any) -> None:

@@ -15,6 +15,7 @@ class MachineFacts:
     version: str  # of llamactl
     ram: int | None = None  # bytes that there are; None: not known
     gpus: Mapping[str, int] = field(default_factory=dict)  # bytes, by device
+    labels: Mapping[str, str] = field(default_factory=dict)  # an older version says none
 
 
 class Membership(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, model_validator
 
@@ -22,8 +22,20 @@ from llamactl.config.sections import (
     NodeSettings,
 )
 from llamactl.config.server_settings import ServerSettings
+from llamactl.core.errors import InvalidRequest
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.ports.node import EngineSettings
+from llamactl.policy.scheduling.labels import read_labels
+
+
+def _labels(value: Any) -> dict[str, str]:
+    try:
+        return read_labels("local_node_labels", value)
+    except InvalidRequest as exc:
+        raise ValueError(exc.message) from exc
+
+
+NodeLabels = Annotated[dict[str, str], BeforeValidator(_labels)]
 
 
 class Settings(Section):
@@ -42,6 +54,9 @@ class Settings(Section):
         (), "folders that paths given through the API must be in; empty: no limit"
     )
     local_node: str = fixed("main", "name of this machine as a node")
+    local_node_labels: NodeLabels = fixed(
+        {}, "labels of this machine as a node, for instances with `node_labels`"
+    )
     nodes: Annotated[
         dict[str, Annotated[NodeSettings, BeforeValidator(no_null)]], BeforeValidator(no_null)
     ] = fixed({}, "other machines; they join by `llamactl node join` instead")

@@ -95,4 +95,5 @@ VARIABLES: Mapping[str, tuple[Path, Callable[[str], Any]]] = {
     "LLAMACTL_ALLOW_COMMANDS": (("allow_commands",), _text),
     "LLAMACTL_MODEL_ROOTS": (("model_roots",), _text),
     "LLAMACTL_LOCAL_NODE": (("local_node",), _text),
+    "LLAMACTL_LOCAL_NODE_LABELS": (("local_node_labels",), _pairs(",")),
 }

@@ -198,7 +198,7 @@ class Definitions:
         """`stale`: gets the replicas whose command changes."""
         changed = replace(managed.instance, options=change(managed.instance.options))
         await self._check(changed)
-        if changed.options.nodes == managed.instance.options.nodes:
+        if _places(changed.options) == _places(managed.instance.options):
             await self._replicas.change(managed, changed, stale)
             return
         replicas, choices = self._registry.replicas_of(managed), self.nodes.choices(changed.options)
@@ -209,7 +209,8 @@ class Definitions:
                     paused.callback(one.replica.runner.resume)
             for one in replicas:
                 runs = one.replica.runner.now.state not in WITHOUT_PROCESS
-                if runs and one.replica.context not in choices:
+                there = one.replica.context
+                if runs and (there not in choices or self.nodes.mismatch(there, changed.options)):
                     raise Conflict(f"{changed.name} can't move to another node now; stop it first")
             await self._replicas.change(managed, changed, stale)
 
@@ -218,6 +219,11 @@ class Definitions:
         managed = self._of_source(name, source)
         self._replicas.hide(managed)
         await self._tasks.run(self._replicas.delete(managed, force=force))
+
+
+def _places(options: InstanceOptions) -> object:
+    """What says where it may run."""
+    return options.nodes, options.node_labels
 
 
 def _check_variants(instance: Instance) -> None:

@@ -244,6 +244,12 @@ class NodeAway(CapacityError):
     code = "node_away"
 
 
+class NoMatchingNode(NodeAway):
+    """No machine has the labels that the instance needs; one that has them may still join."""
+
+    code = "no_matching_node"
+
+
 class StartTimeout(CapacityError):
     code = "start_timeout"
 

@@ -140,6 +140,7 @@ class InstanceOptions:
     warm_up: Mapping[str, Any] = field(default_factory=dict)  # `path` and `body` of a request
     preload: bool = False  # started once after a boot, where there is room
     nodes: Sequence[str] = ()  # names of the machines that it may run on; none: on all
+    node_labels: Mapping[str, str] = field(default_factory=dict)  # that such a machine must have
     # how many of it are to run, or `min` and `max` by its load; None: one
     replicas: int | Mapping[str, int] | None = None
 

@@ -22,3 +22,6 @@ class NodeBody(BaseModel):
         description="names of the instances that run there, or did so last"
     )
     drained: bool = Field(default=False, description="whether nothing starts there")
+    labels: dict[str, str] = Field(
+        default_factory=dict, description="its labels, for `node_labels` of instances"
+    )

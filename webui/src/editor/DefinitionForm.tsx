@@ -32,6 +32,7 @@ import {
 import { describe } from "./describe";
 import { firstValue, type Option, OptionField } from "./OptionField";
 import { PasteDialog } from "./PasteDialog";
+import { PlacementFields } from "./PlacementFields";
 import { faultAt } from "./refusal";
 import { WarmFields } from "./WarmFields";
 
@@ -213,6 +214,7 @@ export function DefinitionForm({ definition, change, allowUnknown, refusal }: Pr
           isBoxed={isContained(definition, backend)}
         />
       </Fieldset>
+      <PlacementFields definition={definition} change={change} refusal={refusal} />
       <ContainerFields
         definition={definition}
         change={change}

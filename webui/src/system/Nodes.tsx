@@ -1,6 +1,7 @@
 import { Button, Card, Group, Table, Text, Title } from "@mantine/core";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { api, type Schemas, said } from "../api/client";
+import { labelTexts } from "../editor/labels";
 import { useQuestion } from "../ui/Ask";
 import { bytes } from "../ui/format";
 import { attempt } from "../ui/tell";
@@ -54,6 +55,11 @@ export function Nodes() {
                 <Text size="xs" c="dimmed">
                   {[node.address, node.ram !== null && bytes(node.ram)].filter(Boolean).join(" · ")}
                 </Text>
+                {Object.keys(node.labels ?? {}).length > 0 && (
+                  <Text size="xs" c="dimmed" className="breaks">
+                    {labelTexts(node.labels).join(", ")}
+                  </Text>
+                )}
                 {Object.entries(node.gpus).map(([name, size]) => (
                   <Text size="xs" c="dimmed" key={name}>
                     {name} {bytes(size)}

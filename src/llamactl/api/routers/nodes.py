@@ -25,6 +25,7 @@ async def list_nodes(services: ServicesDep) -> list[NodeBody]:
         NodeBody(
             name=one.name, state=one.state, address=one.address, version=one.version, ram=one.ram,
             gpus=dict(one.gpus), instances=there.get(one.id, []), drained=one.drained,
+            labels=dict(one.labels),
         )
         for one in services.nodes.all()
     ]  # fmt: skip

@@ -14,7 +14,7 @@ from llamactl.cli.complete import instance_names
 from llamactl.cli.conversation import Conversation, Read
 from llamactl.cli.guide.examples import examples
 from llamactl.cli.loading import Loading
-from llamactl.cli.options import AllowUnknown
+from llamactl.cli.options import AllowUnknown, NodeLabels, with_labels
 from llamactl.cli.session import Session, command
 from llamactl.core.errors import InstanceNotFound, LlamactlError
 
@@ -54,6 +54,7 @@ def run(  # noqa: PLR0913, PLR0917  an option each
         str | None, typer.Option("--name", help="Name for a new instance. Default: the model's.")
     ] = None,
     allow_unknown: AllowUnknown = False,
+    node_labels: NodeLabels = None,
 ) -> None:  # fmt: skip
     """Chat with a model. Starts a server, downloads the model and creates an instance if needed.
 
@@ -61,8 +62,9 @@ def run(  # noqa: PLR0913, PLR0917  an option each
     """
     from llamactl.cli.resolve import Wanted, instance_for
 
+    wanted = with_labels(options, node_labels)
     ensure_server(s)
-    made, is_new = instance_for(s, model, Wanted(options, name, allow_unknown))
+    made, is_new = instance_for(s, model, Wanted(wanted, name, allow_unknown))
     if is_new:
         _first_start(s, made)
     _talk(s, made, prompt, system, given)

@@ -14,7 +14,14 @@ from llamactl.backends import BY_SECTION
 from llamactl.cli.complete import instance_names
 from llamactl.cli.guide.examples import examples
 from llamactl.cli.loading import Loading
-from llamactl.cli.options import AllowUnknown, backend_name, of_backend, options_of
+from llamactl.cli.options import (
+    AllowUnknown,
+    NodeLabels,
+    backend_name,
+    of_backend,
+    options_of,
+    with_labels,
+)
 from llamactl.cli.session import Session, command, inert, size, span
 from llamactl.core.errors import LlamactlError
 
@@ -81,6 +88,7 @@ def print_instances(s: Session, rows: Iterable[InstanceBody]) -> None:
     "llamactl create gemma model=/models/gemma.gguf ctx_size=8192",
     "llamactl create gemma -f gemma.yaml --no-start",
     "llamactl create coder model=org/repo:Q4_K_M container.image=IMAGE",
+    "llamactl create big model=/models/big.gguf --node-label gpu=h200",
 )
 def create(  # noqa: PLR0913, PLR0917  an option each
     s: Session,
@@ -92,11 +100,12 @@ def create(  # noqa: PLR0913, PLR0917  an option each
     no_wait: NoWait = False,
     evict: Evict = False,
     allow_unknown: AllowUnknown = False,
+    node_labels: NodeLabels = None,
 ) -> None:
     """Create an instance and start it."""
     from llamactl.cli.files import with_files
 
-    body = with_files(s, of_backend(options_of(options, file), backend))
+    body = with_files(s, of_backend(options_of(with_labels(options, node_labels), file), backend))
     with Loading(s, name, until_ready=False):
         made = s.client.instances.create(
             name, body, start=start, wait=not no_wait, evict=evict, allow_unknown=allow_unknown
@@ -113,11 +122,13 @@ def update(
     file: File = None,
     no_wait: NoWait = False,
     allow_unknown: AllowUnknown = False,
+    node_labels: NodeLabels = None,
 ) -> None:
     """Change an instance's options. A running instance is restarted if its command changes."""
     from llamactl.cli.files import with_files
 
-    body, wait = with_files(s, options_of(options, file)), not no_wait
+    body = with_files(s, options_of(with_labels(options, node_labels), file))
+    wait = not no_wait
     with Loading(s, name, until_ready=False):
         made = s.client.instances.update(name, body, wait=wait, allow_unknown=allow_unknown)
     _tell(s, made)

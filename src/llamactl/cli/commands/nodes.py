@@ -10,9 +10,10 @@ import typer
 
 from llamactl.cli.guide.examples import examples
 from llamactl.cli.guide.group import group
-from llamactl.cli.session import Config, DataDir, Session, command, settings_of, size
+from llamactl.cli.session import Config, DataDir, Session, command, loaded_of, settings_of, size
 from llamactl.core.errors import NodeNotFound
 from llamactl.core.ports.node import LOCAL
+from llamactl.policy.scheduling.labels import labels_of, unmet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,21 +36,31 @@ Address = Annotated[
 
 @nodes.command("ls")
 @command
-@examples("llamactl node ls")
-def list_(s: Session) -> None:
+@examples("llamactl node ls", "llamactl node ls --label gpu=h200")
+def list_(
+    s: Session,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--label", help="Show only nodes with this label, as KEY=VALUE. Repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:  # fmt: skip
     """List the server's own machine, and those that joined it."""
-    rows = s.client.nodes()
+    wanted = labels_of("--label", label or ())
+    rows = [row for row in s.client.nodes() if not unmet(row.labels, wanted)]
     if s.as_json:
         s.print_json(rows)
         return
     s.table(
-        ("NODE", "STATE", "ADDRESS", "VERSION", "RAM", "GPUS", "INSTANCES"),
+        ("NODE", "STATE", "ADDRESS", "VERSION", "RAM", "GPUS", "LABELS", "INSTANCES"),
         [
             (row.name, _state(row), row.address,
              row.version,
              "" if row.ram is None else size(row.ram),
              ", ".join(f"{gpu} {size(most)}" for gpu, most in row.gpus.items()),
-             ", ".join(row.instances))
+             _labels(row), ", ".join(row.instances))
             for row in rows
         ],
     )  # fmt: skip
@@ -61,6 +72,10 @@ def _named(s: Session, name: str) -> NodeBody:
         if row.name == name or (row.state == "here" and name == LOCAL):
             return row
     raise NodeNotFound(f"there is no node {name[:80]!r}; see `llamactl node ls`")
+
+
+def _labels(row: NodeBody) -> str:
+    return ", ".join(f"{key}={value}" for key, value in sorted(row.labels.items()))
 
 
 def _state(row: NodeBody) -> str:
@@ -83,6 +98,8 @@ def show(s: Session, name: Node) -> None:
     typer.echo(f"  memory {size(row.ram) or 'unknown'}")
     for gpu, most in row.gpus.items():
         typer.echo(f"  GPU {gpu}: {size(most)}")
+    if row.labels:
+        typer.echo(f"  labels {_labels(row)}")
     if there := [one for one in s.client.instances.list() if one.node == row.name]:
         print_instances(s, there)
 
@@ -132,12 +149,21 @@ def resume(s: Session, name: Node) -> None:
 
 
 @nodes.command()
-@examples("llamactl node join 192.168.1.10:6379 --token-file token")
-def join(
+@examples(
+    "llamactl node join 192.168.1.10:6379 --token-file token",
+    "llamactl node join 192.168.1.10:6379 --token-file token --label gpu=h200",
+)
+def join(  # noqa: PLR0913, PLR0917  an option each
     head: Annotated[str, typer.Argument(help="Address and port of the cluster's head.")],
     token_file: Annotated[Path, typer.Option(help="File with the cluster's token.")],
     name: Name = "",
     address: Address = "",
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--label", help="Label of this node, as KEY=VALUE. Repeatable.", show_default=False
+        ),
+    ] = None,
     config: Config = None,
     data_dir: DataDir = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log debug messages.")] = False,
@@ -145,7 +171,8 @@ def join(
     """Run engines here for the cluster, until Ctrl-C. What runs then keeps running."""
     from llamactl.cli.node_process import run
 
-    run(head, token_file, name, address, config, data_dir, verbose=verbose)
+    labels, loaded = labels_of("--label", label or ()), loaded_of(config, data_dir)
+    run(head, token_file, name, address, loaded, labels, verbose=verbose)
 
 
 @nodes.command()

@@ -9,7 +9,7 @@ import typer
 
 from llamactl.cli.commands.instances import Backend, Evict, File, Given, Name
 from llamactl.cli.guide.examples import examples
-from llamactl.cli.options import AllowUnknown, of_backend, options_of
+from llamactl.cli.options import AllowUnknown, NodeLabels, of_backend, options_of, with_labels
 from llamactl.cli.session import Session, command, size, span
 
 
@@ -51,11 +51,12 @@ def preview(
     file: File = None,
     backend: Backend = None,
     allow_unknown: AllowUnknown = False,
+    node_labels: NodeLabels = None,
 ) -> None:
     """Show what `create` or `update` would do with these options."""
     from llamactl.cli.files import with_files
 
-    body = with_files(s, of_backend(options_of(options, file), backend))
+    body = with_files(s, of_backend(options_of(with_labels(options, node_labels), file), backend))
     seen = s.client.instances.preview(name, body, allow_unknown=allow_unknown)
     if s.as_json:
         s.print_json(seen)

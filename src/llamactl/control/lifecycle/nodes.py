@@ -19,6 +19,7 @@ from llamactl.core.errors import (
 from llamactl.core.instance import Instance, InstanceOptions
 from llamactl.core.ports.activator import Leases
 from llamactl.core.ports.node import LOCAL, Node
+from llamactl.policy.scheduling.labels import Labels, unmet
 
 Made = Callable[[str], ReplicaContext]
 
@@ -29,11 +30,14 @@ class Nodes:
     def __init__(
         self, local: ReplicaContext, others: Made | None = None, *, own: Iterable[str] = (),
         seen: Callable[[str], bool] = lambda _: True,
+        labels: Callable[[str], Labels | None] = lambda _: {},
     ) -> None:  # fmt: skip
         """`others`: makes that of another node, by its name. `own`: names of this one.
 
-        `seen`: is there, or was there, such a machine?
+        `seen`: is there, or was there, such a machine? `labels`: of a node, by its id; None
+        while nobody knows them.
         """
+        self._labels = labels
         self._seen = seen
         self.local = local
         self._own = frozenset({LOCAL, *own})
@@ -55,10 +59,20 @@ class Nodes:
         return self._others
 
     def choices(self, options: InstanceOptions) -> Sequence[ReplicaContext]:
-        """Where an instance with these may run; the first one is where it is until it runs."""
+        """Where an instance with these may be; the first one is where it is until it runs.
+
+        Those without its labels come last: they may get them before its next start.
+        """
         named = [self.named(name) for name in options.nodes]
         there = [one for one in self if one.name not in self.given_up]
-        return [*dict.fromkeys(named or there)]
+        return sorted(
+            dict.fromkeys(named or there), key=lambda one: bool(self.mismatch(one, options))
+        )
+
+    def mismatch(self, one: ReplicaContext, options: InstanceOptions) -> str:
+        """Which of its labels the node lacks; "" while nobody knows what it has."""
+        has = self._labels(one.node.id)
+        return "" if has is None else unmet(has, options.node_labels)
 
     def out_of_service(self, one: ReplicaContext) -> NodeAway | None:
         """Why nothing may start there, if it is drained."""

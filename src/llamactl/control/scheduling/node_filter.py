@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.lifecycle.nodes import Nodes
 from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.control.scheduling.findings import Findings
-from llamactl.core.errors import LlamactlError, NodeAway
+from llamactl.core.errors import LlamactlError, NodeAway, NoMatchingNode
 from llamactl.core.instance import Instance
-from llamactl.core.lifecycle import WITHOUT_PROCESS
+from llamactl.core.lifecycle import DORMANT, WITHOUT_PROCESS
 from llamactl.core.ports.engines import MemoryBook
 from llamactl.policy.scheduling.placement import Feasible
 
 _ANSWERS_S = 5.0  # a node that takes longer is left out
+_SAID = 5  # of several nodes; `plan` has all
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class NodeFilter:
             return await self._choose(choices, managed)
         context, instance = managed.replica.context, managed.instance
         refusal, need = await asyncio.gather(
-            self._refusal(context, instance), self._memory.need(instance, context.node.id)
+            self._refusal(managed), self._memory.need(instance, context.node.id)
         )
         if managed.replica.context is context:
             managed.need = need
@@ -75,8 +76,10 @@ class NodeFilter:
         """
         choices = self._nodes.choices(managed.instance.options)
         if len(choices) == 1 or managed.replica.runner.now.state not in WITHOUT_PROCESS:
-            if (away := self._out_of_service(managed.replica.context)) is not None:
-                raise away
+            context = managed.replica.context
+            refusal = self._misfit(managed) or self._out_of_service(context)
+            if refusal is not None:
+                raise refusal
             return None
         found = await self._choose(choices, managed)
         if isinstance(found.refusal, NodeAway):
@@ -89,8 +92,11 @@ class NodeFilter:
 
     async def could_run_elsewhere(self, managed: ManagedInstance) -> bool:
         """On another node than its own, as far as those say."""
-        choices = self._nodes.choices(managed.instance.options)
-        others = [one for one in choices if one is not managed.replica.context]
+        options = managed.instance.options
+        others = [
+            one for one in self._nodes.choices(options)
+            if one is not managed.replica.context and not self._nodes.mismatch(one, options)
+        ]  # fmt: skip
         found = await asyncio.gather(*(self._find(one, managed.instance) for one in others))
         return any(not one.reason for one in found)
 
@@ -98,6 +104,12 @@ class NodeFilter:
         self, choices: Sequence[ReplicaContext], managed: ManagedInstance
     ) -> Findings:
         instance, last = managed.instance, managed.replica.context
+        unfit = {
+            one.name: why for one in choices if (why := self._nodes.mismatch(one, instance.options))
+        }
+        choices = [one for one in choices if one.name not in unfit]
+        if not choices:
+            return Findings(obstacles=unfit, refusal=_no_match(instance.name, unfit))
         in_service = [one for one in choices if self._nodes.out_of_service(one) is None]
         found = await asyncio.gather(*(self._find(one, instance) for one in in_service))
         drained = [one for one in choices if one not in in_service]
@@ -105,7 +117,7 @@ class NodeFilter:
             found += [_Finding(one, refusal=self._nodes.out_of_service(one)) for one in drained]
         else:  # they may be the only ones where it could start
             found += await asyncio.gather(*(self._find(one, instance) for one in drained))
-        reasons = {one.context.name: one.reason for one in found}
+        reasons = {one.context.name: one.reason for one in found} | unfit
         able = [one.context for one in found if not one.reason]
         if not able and (refusal := _refusal_of(found, last)):
             return Findings(obstacles=reasons, refusal=refusal)
@@ -132,6 +144,14 @@ class NodeFilter:
             return exc
         return None
 
+    def _misfit(self, managed: ManagedInstance) -> NoMatchingNode | None:
+        """Which labels are missing where it is, or has to be. What sleeps there may wake."""
+        context, instance = managed.replica.context, managed.instance
+        why = self._nodes.mismatch(context, instance.options)
+        if not why or managed.replica.runner.now.state in DORMANT:
+            return None
+        return NoMatchingNode(f"{instance.name} can't start: node {context.name} {why}")
+
     async def _find(self, context: ReplicaContext, instance: Instance) -> _Finding:
         key = (instance.id, context.node.id)
         known, asking = self._asking.get(key, (None, None))
@@ -155,14 +175,25 @@ class NodeFilter:
             return _Finding(context, refusal=exc)
         return _Finding(context, obstacle, self._nodes.out_of_service(context))
 
-    async def _refusal(self, context: ReplicaContext, instance: Instance) -> LlamactlError | None:
-        if (drained := self._nodes.out_of_service(context)) is not None:
-            return drained
+    async def _refusal(self, managed: ManagedInstance) -> LlamactlError | None:
+        context = managed.replica.context
+        if why := self._misfit(managed) or self._nodes.out_of_service(context):
+            return why
         try:
-            await context.permit(instance, starts=True)
+            await context.permit(managed.instance, starts=True)
         except LlamactlError as exc:
             return exc
         return None
+
+
+def _no_match(name: str, unfit: Mapping[str, str]) -> NoMatchingNode:
+    """`unfit`: each node, and why."""
+    said = [f"node {node}: {why}" for node, why in [*unfit.items()][:_SAID]]
+    more = [f"and {len(unfit) - _SAID} more nodes"] if len(unfit) > _SAID else []
+    return NoMatchingNode(
+        f"no node has the labels that {name} needs; {'; '.join([*said, *more])}; change "
+        "its 'node_labels', or have a node with these labels join"
+    )
 
 
 def _refusal_of(found: Sequence[_Finding], last: ReplicaContext) -> LlamactlError | None:

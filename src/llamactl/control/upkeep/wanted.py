@@ -91,7 +91,8 @@ class WantedStarts:
         """What ended while nobody could see it, or was wanted on before the node was there."""
         cause = f"node {one.name} is there"
         for managed in self._registry.present():
-            if one in self._nodes.choices(managed.instance.options):
+            options = managed.instance.options
+            if one in self._nodes.choices(options) and not self._nodes.mismatch(one, options):
                 self.start(managed, cause)
 
     async def look_again(self) -> None:

@@ -34,6 +34,7 @@ class NodeInfo:
     ram: int | None = None  # bytes
     gpus: Mapping[str, int] = field(default_factory=dict)  # bytes
     drained: bool = False  # nothing starts there
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

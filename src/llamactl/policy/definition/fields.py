@@ -24,6 +24,7 @@ from llamactl.policy.definition.checks import (
 )
 from llamactl.policy.definition.container_fields import CONTAINER, read_container
 from llamactl.policy.definition.warm_up import WARM_UP, read_warm_up
+from llamactl.policy.scheduling.labels import MOST_LABELS, read_labels
 
 _REPLICA = re.compile(r"@[0-9]+\Z")
 _RANGE = re.compile(r"([0-9]{1,9})-([0-9]{1,9})\Z", re.ASCII)
@@ -233,6 +234,10 @@ OPTIONS: Mapping[str, Option] = {
     "nodes": Option(
         _nodes, {**STRINGS, "maxItems": _MOST_NODES},
         "names of the machines of the cluster that it may run on; default: all of them",
+    ),
+    "node_labels": Option(
+        read_labels, {**VARIABLES, "maxProperties": MOST_LABELS},
+        "labels that a machine must have for it to run there, such as `gpu`: `h200`",
     ),
     "replicas": Option(
         _replicas, {"anyOf": [_SOME_REPLICAS, _RANGE_OF_REPLICAS]},
