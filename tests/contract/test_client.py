@@ -69,6 +69,12 @@ REACHED: dict[str, tuple[Callable[[Client], object], str]] = {
     "POST /api/v1/nodes/{name}/resume": (lambda c: c.resume_node(_), "node resume"),
     "GET /api/v1/requests": (lambda c: c.requests.list(), "requests"),
     "DELETE /api/v1/requests/{id}": (lambda c: c.requests.cancel("x"), "cancel"),
+    "POST /api/v1/nodes/{name}/devices/{device}/disable": (
+        lambda c: c.disable_device(_, _), "node device disable",
+    ),
+    "POST /api/v1/nodes/{name}/devices/{device}/enable": (
+        lambda c: c.enable_device(_, _), "node device enable",
+    ),
     "GET /api/v1/contexts": (lambda c: c.contexts.list(), "contexts ls"),
     "DELETE /api/v1/contexts": (lambda c: c.contexts.remove(), "contexts rm"),
     "POST /api/v1/config/reload": (lambda c: c.config.reload(), "reload"),

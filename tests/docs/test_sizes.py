@@ -19,6 +19,7 @@ HEAD = "computed once for each distinct head, so that no request has to"
 REASONS = {
     "api/services.py:Services": WIRING,
     "app/wiring.py": WIRING,
+    "app/wiring.py:Control": WIRING,
     "app/wiring.py:Parts": WIRING,
     "backends/contract.py:Start": RECORD,
     "backends/contract.py:Backend": "a member for each thing in which engines differ",
@@ -28,6 +29,7 @@ REASONS = {
     "config/sections.py:InstancesSettings": RECORD,
     "config/server_settings.py:ServerSettings": RECORD,
     "config/settings.py:Settings": "the root of the settings: a field for each section of the file",
+    "control/lifecycle/context.py:ReplicaContext": WIRING,
     "control/lifecycle/registry.py:ManagedInstance": "what is known of one instance, in one place",
     "core/downloads.py:DownloadJob": RECORD,
     "core/errors.py": "all errors, in one list",

@@ -50,13 +50,18 @@ class Site:
         self.engines = {backend_of("llama_cpp").name: ["llama-server"]}
         self.engines["command"] = []
         self.budget, self._devices = budget, devices
+        self.hidden: set[str] = set()  # from engines without an environment
         self.begin()
 
     def begin(self) -> None:
         self.memory = Memory(
             self.shapes, self.store, engines=lambda: self.engines,
-            budget=lambda: self.budget, around=lambda: Around(devices=self._devices),
+            budget=lambda: self.budget,
+            around=lambda: Around(devices=self._devices, hidden=self._hidden),
         )  # fmt: skip
+
+    def _hidden(self, options: InstanceOptions) -> set[str]:
+        return set() if options.environment else self.hidden
 
 
 def instance(name: str = "one", *, kind: str = "llama_cpp", **options: OptionValue) -> Instance:
@@ -115,6 +120,18 @@ async def test_a_file_or_an_engine_that_was_replaced_is_estimated_anew() -> None
     assert (await site.memory.need(instance())).ram == MIB
     site.shapes.of["/m.gguf"] = replace(SHAPE, files=(ModelFile("new", 1000 * MIB),))
     assert (await site.memory.need(instance())).ram == before.ram
+
+
+async def test_what_an_engine_does_not_see_is_not_counted() -> None:
+    site, free = Site(devices=("gpu0", "gpu1")), instance(gpu_layers=99)
+    named = replace(free, options=replace(free.options, environment={"X": "1"}))
+    both = (await site.memory.need(free)).gpus
+    site.hidden = {"gpu0"}
+    one = (await site.memory.need(free)).gpus
+
+    assert both.keys() == {"gpu0", "gpu1"}
+    assert one.keys() == {"gpu1"} and one["gpu1"] > both["gpu1"]
+    assert (await site.memory.need(named)).gpus == both
 
 
 async def test_only_more_than_was_known_is_news_and_the_most_is_kept() -> None:

@@ -7,7 +7,9 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
+from llamactl.core.instance import Container
 from llamactl.node.host import gpus
+from llamactl.node.host.visible_gpus import VisibleGpus
 
 
 class Nvml(ModuleType):
@@ -34,6 +36,12 @@ class Nvml(ModuleType):
     def nvmlDeviceGetHandleByIndex(self, number: int) -> int:
         return number
 
+    def nvmlDeviceGetUUID(self, handle: int) -> str | bytes:
+        return f"GPU-{handle}" if handle else b"GPU-0"  # bytes in older versions
+
+    def nvmlDeviceGetPciInfo(self, handle: int) -> SimpleNamespace:
+        return SimpleNamespace(busId=["00000000:AF:00.0", "00000000:3B:00.0"][handle])
+
     def nvmlDeviceGetMemoryInfo(self, handle: int) -> SimpleNamespace:
         return SimpleNamespace(total=(handle + 1) << 30)
 
@@ -57,6 +65,34 @@ def test_devices_and_what_processes_take(monkeypatch: pytest.MonkeyPatch) -> Non
     assert gpus.taken({7, 8}) == {"gpu0": 100, "gpu1": 150}
     assert gpus.taken({9}) == {}
     assert nvml.open == 0
+
+
+def test_what_identifies_them_and_the_order_of_their_buses(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, Nvml())
+
+    assert gpus.ids() == {"gpu0": "GPU-0", "gpu1": "GPU-1"}
+    assert gpus.by_bus() == ["GPU-1", "GPU-0"]
+    use(monkeypatch, Nvml("init"))
+    assert (gpus.ids(), gpus.by_bus()) == ({}, [])
+
+
+def test_an_engine_is_kept_from_those_that_are_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, Nvml())
+    one, both, boxed = (
+        VisibleGpus.without({"GPU-0"}),
+        VisibleGpus.without({"GPU-0", "GPU-1", "GPU-gone"}),
+        Container("image", gpus="all"),
+    )
+
+    assert one.environment({}) == {
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "0",
+    }  # fmt: skip
+    assert both.environment({})["CUDA_VISIBLE_DEVICES"] == "-1"
+    assert one.of(boxed).gpus == "device=1"  # as nvidia-smi numbers them
+    assert both.of(boxed).gpus == ""
+    assert one.of(Container("image")).gpus == ""
+    for nothing in (VisibleGpus.without({"GPU-gone"}), VisibleGpus.without(())):
+        assert (nothing.environment({}), nothing.of(boxed)) == ({}, boxed)
 
 
 @pytest.mark.parametrize("broken", ["init", "processes"])

@@ -72,6 +72,10 @@ class NodesSource(Protocol):
 
     def resume(self, name: str) -> None: ...
 
+    def disable_device(self, name: str, device: str) -> None: ...
+
+    def enable_device(self, name: str, device: str) -> None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Services:

@@ -11,7 +11,6 @@ from typing import Any
 from llamactl.app.chores import Chores
 from llamactl.app.management import build_management
 from llamactl.app.wiring import wire
-from llamactl.cluster.node_names import NodeNames
 from llamactl.config import Loaded
 from llamactl.control.lifecycle import recovery
 from llamactl.control.lifecycle.arrival import Arrival
@@ -97,7 +96,7 @@ class Application:
         parts.data_dir.own(inherited.lock)
         await credentials.revocations.load()  # those that came while it was still in charge
         with suppress(InvalidConfig):
-            parts.node.nodes.drained = {*NodeNames(parts.settings.current.data, "drained").read()}
+            parts.node.reread()
         await credentials.rights.take(predecessor.rights)
         await parts.processes.adopt()
         all_managed = await self._take_in(known, handed_over=lives)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from llamactl.app.machine import MachineModels
@@ -12,12 +13,15 @@ from llamactl.config import Settings, SettingsHolder
 from llamactl.control.scheduling.limits import capacity_of, limits_elsewhere
 from llamactl.control.scheduling.memory_by_node import MemoryByNode
 from llamactl.control.scheduling.memory_estimates import Around, Memory
+from llamactl.core.instance import InstanceOptions
 from llamactl.core.ports.engines import MemoryBook
+from llamactl.core.ports.node import LOCAL
 from llamactl.core.ports.stores import MemoryStore
 from llamactl.node import has_unmeasured, total_ram
 from llamactl.policy.scheduling.capacity import Limits
 from llamactl.policy.scheduling.node_memory import with_nodes
 
+Hidden = Callable[[str, InstanceOptions], Collection[str]]
 _NOTHING_KNOWN = MachineFacts("")
 
 
@@ -38,8 +42,12 @@ class Memories:
     def of(
         cls, held: SettingsHolder, limits: Callable[[], Limits], gpus: Mapping[str, int],
         models: MachineModels, store: MemoryStore, machines: Mapping[str, Machine],
+        hidden: Hidden,
     ) -> Memories:  # fmt: skip
-        """`limits`, `gpus`: of this machine. `machines`: of a cluster, by node, as they come."""
+        """`limits`, `gpus`: of this machine. `machines`: of a cluster, by node, as they come.
+
+        `hidden`: as `Nodes.hidden_devices`.
+        """
         other_gpus = has_unmeasured()
         local = Memory(
             models.reader, store,
@@ -47,10 +55,11 @@ class Memories:
             budget=lambda: limits().ram,
             resolve=models.catalog.resolve,
             around=lambda: _around(
-                held.current, limits(), total_ram(), gpus, other_gpus=other_gpus
+                held.current, limits(), total_ram(), gpus, partial(hidden, LOCAL),
+                other_gpus=other_gpus,
             ),
         )  # fmt: skip
-        others = Elsewhere(held, machines, local)
+        others = Elsewhere(held, machines, local, hidden)
         book = MemoryByNode(local, others.of)
         return cls(local, book, lambda: with_nodes(limits(), others.limits()))
 
@@ -59,8 +68,9 @@ class Elsewhere:
     """The memories of other machines, as far as they were seen."""
 
     def __init__(
-        self, held: SettingsHolder, machines: Mapping[str, Machine], local: Memory
+        self, held: SettingsHolder, machines: Mapping[str, Machine], local: Memory, hidden: Hidden
     ) -> None:
+        self._hidden = hidden
         self._held = held
         self._machines = machines
         self._local = local
@@ -83,7 +93,8 @@ class Elsewhere:
 
     def _around(self, node: str) -> Around:
         facts = self._facts(node)
-        return _around(self._held.current, self._limits(node), facts.ram, facts.gpus)
+        hidden = partial(self._hidden, node)
+        return _around(self._held.current, self._limits(node), facts.ram, facts.gpus, hidden)
 
     def _facts(self, node: str) -> MachineFacts:
         machine = self._machines.get(node)
@@ -91,9 +102,9 @@ class Elsewhere:
 
 
 def _around(
-    settings: Settings, limits: Limits, ram: int | None, gpus: Mapping[str, int], *,
-    other_gpus: bool = False,
+    settings: Settings, limits: Limits, ram: int | None, gpus: Mapping[str, int],
+    hidden: Callable[[InstanceOptions], Collection[str]], *, other_gpus: bool = False,
 ) -> Around:  # fmt: skip
     """On a machine with these; `other_gpus`: and some that can't be measured."""
     capacity = capacity_of(settings, limits, ram, gpus, other_gpus=other_gpus)
-    return Around(settings.backends.environments(), capacity, [*gpus])
+    return Around(settings.backends.environments(), capacity, [*gpus], hidden)

@@ -22,6 +22,7 @@ from llamactl.node import (
     NodeAgent,
     Rotation,
     RotationRules,
+    gpu_ids,
     keep_reaping,
     total_ram,
     totals,
@@ -102,7 +103,7 @@ class NodeApplication:
 
 
 def _facts(labels: Mapping[str, str]) -> MachineFacts:
-    return MachineFacts(__version__, total_ram(), totals(), labels)
+    return MachineFacts(__version__, total_ram(), totals(), labels, gpu_ids())
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

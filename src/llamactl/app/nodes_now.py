@@ -42,7 +42,11 @@ class NodesNow:
                     info, version=facts.version, ram=facts.ram, gpus=facts.gpus, labels=facts.labels
                 )
             found.append(info)
-        return [replace(one, drained=one.name in nodes.drained) for one in found]
+        out = nodes.local.devices.out_of
+        return [
+            replace(one, drained=one.name in nodes.drained, out_of_service=out(one.id))
+            for one in found
+        ]
 
     def _named(self, name: str) -> NodeInfo:
         for one in self.all():
@@ -76,10 +80,20 @@ class NodesNow:
         with _kept(name):
             self._parts.control.drains.resume(self._context(self._named(name)))
 
+    def disable_device(self, name: str, device: str) -> None:
+        """No start uses it from now on. Raises DeviceNotFound, too."""
+        with _kept(name):
+            self._parts.control.devices.disable(self._context(self._named(name)), device)
+
+    def enable_device(self, name: str, device: str) -> None:
+        """What `disable_device` did is over."""
+        with _kept(name):
+            self._parts.control.devices.enable(self._context(self._named(name)), device)
+
 
 @contextmanager
 def _kept(name: str) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        raise LlamactlError(f"cannot remember whether node {name} is drained: {exc}") from exc
+        raise LlamactlError(f"cannot remember what is out of service on {name}: {exc}") from exc

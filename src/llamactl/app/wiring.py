@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llamactl import __version__
@@ -25,12 +26,14 @@ from llamactl.control.defined_replicas import DefinedReplicas
 from llamactl.control.definitions import Definitions
 from llamactl.control.instances import Instances
 from llamactl.control.lifecycle.context import ReplicaContext
+from llamactl.control.lifecycle.device_book import DeviceBook
 from llamactl.control.lifecycle.events.event_log import EventLog
 from llamactl.control.lifecycle.nodes import Nodes, elsewhere
 from llamactl.control.lifecycle.provisions.images import Images
 from llamactl.control.lifecycle.registry import Registry
 from llamactl.control.lifecycle.shutdown import Shutdown
 from llamactl.control.on_demand import OnDemand
+from llamactl.control.other_nodes.devices import DevicesInService
 from llamactl.control.other_nodes.draining import NodeDrains
 from llamactl.control.other_nodes.lost_nodes import LostNodes
 from llamactl.control.reconciler import Reconciler
@@ -56,6 +59,7 @@ from llamactl.node import (
     busy_slots,
     free_disk,
     free_ram,
+    gpu_ids,
     total_ram,
     totals,
 )
@@ -131,6 +135,7 @@ def wire(
         files.here,
         SqlMemoryStore(storage.database),
         node.head.machines if node.head else {},
+        node.nodes.hidden_devices,
     )
     scheduling = Scheduling.of(held, storage, leases, memories, publish)
     control = Control.of(held, reread, storage, node, scheduling, leases)
@@ -202,10 +207,19 @@ class LocalNode:
         images = Images(node := local_node(agent), files.downloads)
         head = _head(settings, environ)
         name = head.place.node if head else settings.local_node
+        facts = MachineFacts(__version__, total_ram(), gpus, settings.local_node_labels, gpu_ids())
+        devices = DeviceBook(partial(_gpu_ids, facts, head))
         here = ReplicaContext(
-            node, held, journal, leases, images, known=known.of, seen=known.seen, name=name
+            node,
+            held,
+            journal,
+            leases,
+            images,
+            known=known.of,
+            seen=known.seen,
+            name=name,
+            devices=devices,
         )
-        facts = MachineFacts(__version__, total_ram(), gpus, settings.local_node_labels)
         own = (settings.local_node, name)
         labels = partial(_labels, facts, head)
         nodes, seen = Nodes(here, own=own, labels=labels), None
@@ -214,8 +228,15 @@ class LocalNode:
             nodes = Nodes(here, make, own=own, seen=head.has_seen, labels=labels)
             seen = SeenNodes(nodes, NodeNames(ClusterFolder(settings.data).path, "seen"))
             head.on_seen = seen.see
-        nodes.drained.update(NodeNames(settings.data, "drained").read())
-        return cls(agent, facts, nodes, head, seen, engines.probes)
+        made = cls(agent, facts, nodes, head, seen, engines.probes)
+        made.reread()
+        return made
+
+    def reread(self) -> None:
+        """What is out of service, as it was remembered last. Raises InvalidConfig."""
+        data = self.nodes.settings.data
+        self.nodes.drained = {*NodeNames(data, "drained").read()}
+        self.nodes.local.devices.out = {*_devices_out(data).read()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +285,7 @@ class Control:
     preload: Preload
     lost_nodes: LostNodes
     drains: NodeDrains
+    devices: DevicesInService
 
     @classmethod
     def of(
@@ -289,11 +311,12 @@ class Control:
         keep = NodeNames(held.current.data, "drained").keep
         drains = NodeDrains(node.nodes, registry, wanted, instances.tasks, keep)
         lost_nodes.on_taken_in = drains.clear
+        devices = DevicesInService(wanted, instances.tasks, _devices_out(held.current.data).keep)
         return cls(
             scheduling, instances, defined, definitions, reconciler,
             Reload(held, reread, instances, reconciler), on_demand, SwitchableActivator(on_demand),
             shutdown, Preload(registry, scheduler, node.nodes, instances.filter, instances.tasks),
-            lost_nodes, drains,
+            lost_nodes, drains, devices,
         )  # fmt: skip
 
 
@@ -352,10 +375,24 @@ def _elsewhere(here: ReplicaContext, head: Head, name: str) -> ReplicaContext:
 
 def _labels(here: MachineFacts, head: Head | None, node: str) -> Mapping[str, str] | None:
     """Of a node, by its id; None where it was not seen yet."""
+    facts = _facts(here, head, node)
+    return facts.labels if facts is not None else None
+
+
+def _gpu_ids(here: MachineFacts, head: Head | None, node: str) -> Mapping[str, str]:
+    facts = _facts(here, head, node)
+    return facts.gpu_ids if facts is not None else {}
+
+
+def _facts(here: MachineFacts, head: Head | None, node: str) -> MachineFacts | None:
     if node == LOCAL:
-        return here.labels
+        return here
     machine = head.machines.get(node) if head is not None else None
-    return machine.facts.labels if machine is not None and machine.facts is not None else None
+    return machine.facts if machine is not None else None
+
+
+def _devices_out(data: Path) -> NodeNames:
+    return NodeNames(data, "out_of_service", "devices")
 
 
 def _data_path(

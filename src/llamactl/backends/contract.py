@@ -207,6 +207,13 @@ class Backend(ABC):
     def stop_signal(self, options: Options) -> int:
         return SIGTERM
 
+    def own_devices(self, given: Options, count: int) -> Sequence[int] | None:
+        """The GPUs that its options name, by their numbers; None: it takes what it sees.
+
+        `given`: with those of the settings. `count`: how many it would see.
+        """
+        return None
+
     def silenced_by(self, words: Sequence[str], environment: Mapping[str, str]) -> str:
         """The option that keeps it from saying why it ends; "" if there is none.
 

@@ -16,6 +16,7 @@ class MachineFacts:
     ram: int | None = None  # bytes that there are; None: not known
     gpus: Mapping[str, int] = field(default_factory=dict)  # bytes, by device
     labels: Mapping[str, str] = field(default_factory=dict)  # an older version says none
+    gpu_ids: Mapping[str, str] = field(default_factory=dict)  # by device, as `gpus`
 
 
 class Membership(Protocol):

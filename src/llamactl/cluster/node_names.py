@@ -1,4 +1,4 @@
-"""Names of nodes that the server remembers: those that were seen, and those that are drained."""
+"""Names that the server remembers: nodes that were seen or drained, devices out of service."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from llamactl.node.host.private_file import write_private
 class NodeNames:
     """A file."""
 
-    def __init__(self, folder: Path, what: str) -> None:
-        """`what` they are."""
-        self._file = folder / f"{what}_nodes.json"
+    def __init__(self, folder: Path, what: str, kind: str = "nodes") -> None:
+        """`what` they are. `kind`: of what is named."""
+        self._file = folder / f"{what}_{kind}.json"
 
     def __repr__(self) -> str:
         return f"<NodeNames in {self._file}>"

@@ -134,6 +134,10 @@ class NodeNotFound(NotFound):
     code = "node_not_found"
 
 
+class DeviceNotFound(NotFound):
+    code = "device_not_found"
+
+
 class MethodNotAllowed(CallerError):
     code = "method_not_allowed"
     status = 405

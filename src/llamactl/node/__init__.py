@@ -11,6 +11,7 @@ from llamactl.node.engine.scrape import busy_slots
 from llamactl.node.engine.vocabularies import Vocabularies
 from llamactl.node.host.data_dir import DataDir
 from llamactl.node.host.gpus import has_unmeasured, totals
+from llamactl.node.host.gpus import ids as gpu_ids
 from llamactl.node.host.graphics import makers
 from llamactl.node.host.memory import free_disk, free_ram, total_ram
 from llamactl.node.host.processor import instruction_sets
@@ -35,6 +36,7 @@ __all__ = [
     "find_engine",
     "free_disk",
     "free_ram",
+    "gpu_ids",
     "has_unmeasured",
     "installed",
     "instruction_sets",

@@ -25,3 +25,6 @@ class NodeBody(BaseModel):
     labels: dict[str, str] = Field(
         default_factory=dict, description="its labels, for `node_labels` of instances"
     )
+    out_of_service: list[str] = Field(
+        default_factory=list, description="names of its GPUs that no start uses"
+    )

@@ -9,7 +9,42 @@ import { attempt } from "../ui/tell";
 type Node = Schemas["NodeBody"];
 const STATES = { here: "This server", up: "Up", away: "Away" } as const;
 
-/** The machines of a cluster; nothing where there is only the server's own. */
+interface GpuProps {
+  node: Node;
+  name: string;
+  size: number;
+  put: (node: Node, device: string, action: "disable" | "enable") => void;
+  ask: ReturnType<typeof useQuestion>[0];
+}
+
+function Gpu({ node, name, size, put, ask }: GpuProps) {
+  const isOut = node.out_of_service?.includes(name) ?? false;
+  const disable = () =>
+    ask({
+      title: `Take ${name} of ${node.name} out of service?`,
+      text: "No start uses it until you put it back. What runs on it stays until it stops; an instance that names this GPU does not start.",
+      action: "Take out of service",
+      run: () => put(node, name, "disable"),
+    });
+  return (
+    <Group gap={6} mt={6}>
+      <Text size="xs" c="dimmed">
+        {name} {bytes(size)}
+        {isOut && ", out of service"}
+      </Text>
+      <Button
+        size="compact-xs"
+        variant="default"
+        aria-label={isOut ? `Put ${name} back into service` : `Take ${name} out of service`}
+        onClick={() => (isOut ? put(node, name, "enable") : disable())}
+      >
+        {isOut ? "Put back" : "Take out"}
+      </Button>
+    </Group>
+  );
+}
+
+/** The machines of a cluster. Of a single one only what there is to do: its GPUs, or to resume it. */
 export function Nodes() {
   const client = useQueryClient();
   const [ask, question] = useQuestion();
@@ -28,9 +63,17 @@ export function Nodes() {
     change(`Could not drain ${node.name}`, api.POST("/api/v1/nodes/{name}/drain", named(node)));
   const resume = (node: Node) =>
     change(`Could not resume ${node.name}`, api.POST("/api/v1/nodes/{name}/resume", named(node)));
+  const putDevice = (node: Node, device: string, action: "disable" | "enable") =>
+    change(
+      `Could not ${action} ${device} of ${node.name}`,
+      api.POST(`/api/v1/nodes/{name}/devices/{device}/${action}`, {
+        params: { path: { name: node.name, device } },
+      }),
+    );
   const giveUp = (node: Node) =>
     change(`Could not give up ${node.name}`, api.DELETE("/api/v1/nodes/{name}", named(node)));
-  if (!nodes.data || (nodes.data.length < 2 && !nodes.data.some((node) => node.drained))) {
+  const isPlain = (node: Node) => !node.drained && Object.keys(node.gpus).length === 0;
+  if (!nodes.data || (nodes.data.length < 2 && nodes.data.every(isPlain))) {
     return null;
   }
   return (
@@ -61,9 +104,7 @@ export function Nodes() {
                   </Text>
                 )}
                 {Object.entries(node.gpus).map(([name, size]) => (
-                  <Text size="xs" c="dimmed" key={name}>
-                    {name} {bytes(size)}
-                  </Text>
+                  <Gpu key={name} node={node} name={name} size={size} put={putDevice} ask={ask} />
                 ))}
               </Table.Th>
               <Table.Td>

@@ -12,6 +12,7 @@ from llamactl.schemas.nodes import NodeBody
 
 Name = Annotated[str, Path(description="name of the node")]
 Wait = Annotated[bool, Query(description="wait until its instances have left before responding")]
+Device = Annotated[str, Path(description="name of one of its GPUs, or its UUID")]
 router = APIRouter(prefix="/api/v1/nodes", dependencies=GUARDS, tags=["nodes"])
 
 
@@ -25,7 +26,7 @@ async def list_nodes(services: ServicesDep) -> list[NodeBody]:
         NodeBody(
             name=one.name, state=one.state, address=one.address, version=one.version, ram=one.ram,
             gpus=dict(one.gpus), instances=there.get(one.id, []), drained=one.drained,
-            labels=dict(one.labels),
+            labels=dict(one.labels), out_of_service=[*one.out_of_service],
         )
         for one in services.nodes.all()
     ]  # fmt: skip
@@ -53,3 +54,15 @@ async def drain_node(name: Name, services: ServicesDep, *, wait: Wait = False) -
 async def resume_node(name: Name, services: ServicesDep) -> None:
     """Put a drained machine back into service."""
     services.nodes.resume(name)
+
+
+@router.post("/{name}/devices/{device}/disable", status_code=204, responses=answers(404))
+async def disable_device(name: Name, device: Device, services: ServicesDep) -> None:
+    """Take a GPU out of service: no start uses it, and what runs on it stays."""
+    services.nodes.disable_device(name, device)
+
+
+@router.post("/{name}/devices/{device}/enable", status_code=204, responses=answers(404))
+async def enable_device(name: Name, device: Device, services: ServicesDep) -> None:
+    """Put a GPU back into service."""
+    services.nodes.enable_device(name, device)

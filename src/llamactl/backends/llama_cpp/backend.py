@@ -21,6 +21,7 @@ from llamactl.backends.llama_cpp.checks import (
     for_engine,
     silenced_by,
 )
+from llamactl.backends.llama_cpp.devices import own_devices
 from llamactl.backends.llama_cpp.errors import ADVICE
 from llamactl.backends.llama_cpp.failures import PATTERNS, VAGUE
 from llamactl.backends.llama_cpp.images import is_another, is_llama_cpp
@@ -134,6 +135,9 @@ class LlamaCpp(Backend):
 
     def guarded_path(self, options: Options) -> str:
         return "/props"
+
+    def own_devices(self, given: Options, count: int) -> Sequence[int] | None:
+        return own_devices(given, count)
 
     def silenced_by(self, words: Sequence[str], environment: Mapping[str, str]) -> str:
         return silenced_by(self.models.given({}, words, environment))

@@ -22,6 +22,7 @@ VARIABLES: Mapping[str, str] = {
     "LLAMA_ARG_CHAT_TEMPLATE": "chat_template",
     "LLAMA_ARG_CHAT_TEMPLATE_FILE": "chat_template_file",
     "LLAMA_ARG_CTX_SIZE": "ctx_size",
+    "LLAMA_ARG_DEVICE": "device",
     "LLAMA_ARG_DOCKER_REPO": "docker_repo",
     "LLAMA_ARG_EMBEDDINGS": "embedding",
     "LLAMA_ARG_HF_FILE": "hf_file",
@@ -29,15 +30,19 @@ VARIABLES: Mapping[str, str] = {
     "LLAMA_ARG_JINJA": "jinja",
     "LLAMA_ARG_KV_UNIFIED": "kv_unified",
     "LLAMA_ARG_LOG_VERBOSITY": "verbosity",
+    "LLAMA_ARG_MAIN_GPU": "main_gpu",
     "LLAMA_ARG_MMPROJ": "mmproj",
     "LLAMA_ARG_MODEL": "model",
     "LLAMA_ARG_MODELS_DIR": "models_dir",
     "LLAMA_ARG_MODELS_PRESET": "models_preset",
     "LLAMA_ARG_MODEL_URL": "model_url",
     "LLAMA_ARG_N_PARALLEL": "parallel",
+    "LLAMA_ARG_OVERRIDE_TENSOR": "override_tensor",
     "LLAMA_ARG_POOLING": "pooling",
     "LLAMA_ARG_REASONING": "reasoning",
     "LLAMA_ARG_RERANKING": "reranking",
+    "LLAMA_ARG_SPLIT_MODE": "split_mode",
+    "LLAMA_ARG_TENSOR_SPLIT": "tensor_split",
 }
 SEVERAL = ("models_dir", "models_preset")
 _CELLS = 256  # a context's length is a multiple of it

@@ -85,6 +85,12 @@ class Transformers(ArgparseBackend):
     def readiness(self, options: Options) -> Readiness:
         return Readiness("/health")  # it loads the model before it listens
 
+    def own_devices(self, given: Options, count: int) -> Sequence[int] | None:
+        kind, _, number = str(given.get("device", "")).partition(":")
+        if kind == "cpu":
+            return ()
+        return (int(number),) if number.isdecimal() else None
+
     def knows_key(self, options: Options) -> bool:
         return False
 

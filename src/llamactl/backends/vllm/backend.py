@@ -119,6 +119,11 @@ class Vllm(Backend):
             environment,
         )  # fmt: skip
 
+    def own_devices(self, given: Options, count: int) -> Sequence[int] | None:
+        """The ids count within CUDA_VISIBLE_DEVICES."""
+        words = str(given.get("device_ids", "")).split(",")
+        return [int(word) for word in words if word.strip().isdecimal()] or None
+
     def parse_pasted(self, found: Pasted, known: Vocabulary) -> Parsed:
         check_serves(found)
         parsed = parse_pasted(with_program(found), _reading(known), self.kind.programs)

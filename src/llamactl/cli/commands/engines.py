@@ -40,6 +40,8 @@ def ls(s: Session) -> None:
         ("ENGINE", "VERSION", "PROGRAM", "GPU"),
         [(row.title, row.version, row.program or "not installed", row.gpu) for row in rows],
     )
+    for gpu in s.client.nodes()[0].out_of_service:  # the server's own machine comes first
+        typer.echo(f"{gpu} is out of service: no start uses it")
     for row in rows:
         if row.advice:
             typer.echo(f"{row.title}: {row.advice}", err=True)

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 _ANSWER_S = 5.0
 nodes = group("Run instances on other machines.")
 clusters = group("Put several machines behind one server.")
+devices = group("Take GPUs of a machine out of service.")
+nodes.add_typer(devices, name="device")
 Node = Annotated[str, typer.Argument(help="Name of the node.")]
+Device = Annotated[str, typer.Argument(help="GPU, as `llamactl node show` names it, or its UUID.")]
 Name = Annotated[str, typer.Option("--name", help="Name of this node.", show_default=False)]
 Address = Annotated[
     str,
@@ -59,7 +62,7 @@ def list_(
             (row.name, _state(row), row.address,
              row.version,
              "" if row.ram is None else size(row.ram),
-             ", ".join(f"{gpu} {size(most)}" for gpu, most in row.gpus.items()),
+             ", ".join(_gpu(row, gpu) for gpu in row.gpus),
              _labels(row), ", ".join(row.instances))
             for row in rows
         ],
@@ -72,6 +75,10 @@ def _named(s: Session, name: str) -> NodeBody:
         if row.name == name or (row.state == "here" and name == LOCAL):
             return row
     raise NodeNotFound(f"there is no node {name[:80]!r}; see `llamactl node ls`")
+
+
+def _gpu(row: NodeBody, gpu: str) -> str:
+    return f"{gpu} {size(row.gpus[gpu])}" + (" out" if gpu in row.out_of_service else "")
 
 
 def _labels(row: NodeBody) -> str:
@@ -97,7 +104,8 @@ def show(s: Session, name: Node) -> None:
     typer.echo(f"  address {row.address or 'unknown'}, llamactl {row.version or 'unknown'}")
     typer.echo(f"  memory {size(row.ram) or 'unknown'}")
     for gpu, most in row.gpus.items():
-        typer.echo(f"  GPU {gpu}: {size(most)}")
+        out = ", out of service" if gpu in row.out_of_service else ""
+        typer.echo(f"  GPU {gpu}: {size(most)}{out}")
     if row.labels:
         typer.echo(f"  labels {_labels(row)}")
     if there := [one for one in s.client.instances.list() if one.node == row.name]:
@@ -146,6 +154,29 @@ def resume(s: Session, name: Node) -> None:
     s.client.resume_node(name)
     if not s.as_json:
         typer.echo(f"{name} is back in service")
+
+
+@devices.command()
+@command
+@examples("llamactl node device disable main gpu1")
+def disable(s: Session, name: Node, device: Device) -> None:
+    """Take a GPU out of service: no start uses it.
+
+    What runs on it stays until it is stopped.
+    """
+    s.client.disable_device(name, device)
+    if not s.as_json:
+        typer.echo(f"{device} of {name} is out of service; what runs on it stays until it stops")
+
+
+@devices.command()
+@command
+@examples("llamactl node device enable main gpu1")
+def enable(s: Session, name: Node, device: Device) -> None:
+    """Put a GPU back into service."""
+    s.client.enable_device(name, device)
+    if not s.as_json:
+        typer.echo(f"{device} of {name} is back in service")
 
 
 @nodes.command()

@@ -118,6 +118,16 @@ class AsyncClient:
         """Put a drained machine back into service."""
         await self._transport.send(Call("POST", f"{API}/nodes{path(name)}/resume"))
 
+    async def disable_device(self, node: str, device: str) -> None:
+        """Have no start use this GPU; what runs on it stays."""
+        at = f"{API}/nodes{path(node)}/devices{path(device)}"
+        await self._transport.send(Call("POST", f"{at}/disable"))
+
+    async def enable_device(self, node: str, device: str) -> None:
+        """Put a GPU back into service."""
+        at = f"{API}/nodes{path(node)}/devices{path(device)}"
+        await self._transport.send(Call("POST", f"{at}/enable"))
+
     async def doctor(self) -> Sequence[FindingBody]:
         """What there is to say of the installation."""
         return await self._transport.read(list[FindingBody], Call("GET", f"{API}/doctor"))

@@ -116,6 +116,16 @@ class Client:
         """Put a drained machine back into service."""
         self._transport.send(Call("POST", f"{API}/nodes{path(name)}/resume"))
 
+    def disable_device(self, node: str, device: str) -> None:
+        """Have no start use this GPU; what runs on it stays."""
+        at = f"{API}/nodes{path(node)}/devices{path(device)}"
+        self._transport.send(Call("POST", f"{at}/disable"))
+
+    def enable_device(self, node: str, device: str) -> None:
+        """Put a GPU back into service."""
+        at = f"{API}/nodes{path(node)}/devices{path(device)}"
+        self._transport.send(Call("POST", f"{at}/enable"))
+
     def doctor(self) -> Sequence[FindingBody]:
         """What there is to say of the installation."""
         return self._transport.read(list[FindingBody], Call("GET", f"{API}/doctor"))

@@ -14,6 +14,7 @@ from llamactl.backends.contract import Backend, Start
 from llamactl.backends.sleep import why_no_sleep
 from llamactl.cluster.reach import Reach
 from llamactl.config import Settings, SettingsHolder
+from llamactl.control.lifecycle.device_book import DeviceBook
 from llamactl.control.lifecycle.provisions.contexts import Contexts
 from llamactl.control.lifecycle.provisions.images import Images
 from llamactl.control.lifecycle.provisions.port_book import PortBook, check_port
@@ -101,6 +102,7 @@ class ReplicaContext:
     seen: Seen = nothing_seen
     reach: Reach = field(default_factory=Reach)
     name: str = LOCAL  # of the node, for people
+    devices: DeviceBook = field(default_factory=DeviceBook)
 
     def __post_init__(self) -> None:
         self.contexts = Contexts(self.node, self.held, self.leases.contexts)
@@ -115,6 +117,20 @@ class ReplicaContext:
     def settings(self) -> Settings:
         """Those in force."""
         return self.held.current
+
+    def hidden_devices(self, options: InstanceOptions) -> Mapping[str, str]:
+        """Ids by name of the GPUs that its engine is not to see."""
+        return self.devices.hidden(self.node.id, options, self.settings.engine_of(options))
+
+    def device_out(self, options: InstanceOptions) -> NodeAway | None:
+        """Why an instance with these can't start here, if it names a GPU that is out of service."""
+        out = self.devices.needed(self.node.id, options, self.settings.engine_of(options))
+        if not out:
+            return None
+        return NodeAway(
+            f"device {out[0]} of node {self.name!r} is out of service; put it back into service "
+            f"with `llamactl node device enable {self.name} {out[0]}`"
+        )
 
     def check(self, instance: Instance) -> None:
         """Raises InvalidOption where it could not be turned into a command.
@@ -239,6 +255,7 @@ class ReplicaContext:
             drain_s=round(self.settings.instances.drain_timeout),
             keeps_context=wanted.keep_context,
             sleep_s=wanted.idle_timeout if wanted.sleeps else 0.0,
+            hidden_devices=(*self.hidden_devices(options).values(),),
         )  # fmt: skip
 
 

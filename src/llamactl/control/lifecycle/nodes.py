@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from llamactl.cluster.calls.line import NoLine
 from llamactl.cluster.reach import Reach
@@ -14,6 +14,7 @@ from llamactl.core.errors import (
     InvalidOption,
     LlamactlError,
     NodeAway,
+    NoMatchingNode,
     NotAvailable,
 )
 from llamactl.core.instance import Instance, InstanceOptions
@@ -73,6 +74,18 @@ class Nodes:
         """Which of its labels the node lacks; "" while nobody knows what it has."""
         has = self._labels(one.node.id)
         return "" if has is None else unmet(has, options.node_labels)
+
+    def misfit(self, one: ReplicaContext, options: InstanceOptions) -> NodeAway | None:
+        """Why these may not start there: for its labels, or its devices out of service."""
+        if why := self.mismatch(one, options):
+            return NoMatchingNode(
+                f"node {one.name} {why}; change the instance's 'node_labels', or the node's labels"
+            )
+        return one.device_out(options)
+
+    def hidden_devices(self, node: str, options: InstanceOptions) -> Collection[str]:
+        """Names of the GPUs, of a node by its id, that an engine there is not to see."""
+        return self.named(node).hidden_devices(options)
 
     def out_of_service(self, one: ReplicaContext) -> NodeAway | None:
         """Why nothing may start there, if it is drained."""
@@ -152,5 +165,6 @@ def elsewhere(here: ReplicaContext, node: Node, reach: Reach) -> ReplicaContext:
     """The same for another node. What engines there understand nobody has asked."""
     images = here.images.elsewhere(node)
     return ReplicaContext(
-        node, here.held, here.journal, here.leases, images, reach=reach, name=node.id
-    )
+        node, here.held, here.journal, here.leases, images, reach=reach, name=node.id,
+        devices=here.devices,
+    )  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -47,6 +47,12 @@ class Around:
     environments: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # by backend
     capacity: Capacity = UNKNOWN
     devices: Sequence[str] = ()  # GPUs that engines would use
+    hidden: Callable[[InstanceOptions], Collection[str]] = lambda _: ()  # of those, from one's own
+
+    def devices_of(self, options: InstanceOptions) -> Sequence[str]:
+        """Those that an engine with these sees."""
+        hidden = self.hidden(options) if self.devices else ()
+        return [one for one in self.devices if one not in hidden]
 
 
 class Memory:
@@ -184,7 +190,9 @@ class Memory:
             return NOTHING
         given = self._given(backend, own, options)
         around = self._around()
-        return backend.models.reserved(given, devices=around.devices, capacity=around.capacity)
+        return backend.models.reserved(
+            given, devices=around.devices_of(own), capacity=around.capacity
+        )
 
     def _by_files(
         self, backend: Backend, own: InstanceOptions, options: Mapping[str, OptionValue]
@@ -201,7 +209,7 @@ class Memory:
         around = self._around()
         need = backend.models.estimate(
             model, given, draft=draft, projector=projector,
-            devices=around.devices, capacity=around.capacity,
+            devices=around.devices_of(own), capacity=around.capacity,
         )  # fmt: skip
         return (files, projector), need
 

@@ -95,7 +95,7 @@ class NodeFilter:
         options = managed.instance.options
         others = [
             one for one in self._nodes.choices(options)
-            if one is not managed.replica.context and not self._nodes.mismatch(one, options)
+            if one is not managed.replica.context and not self._nodes.misfit(one, options)
         ]  # fmt: skip
         found = await asyncio.gather(*(self._find(one, managed.instance) for one in others))
         return any(not one.reason for one in found)
@@ -104,12 +104,10 @@ class NodeFilter:
         self, choices: Sequence[ReplicaContext], managed: ManagedInstance
     ) -> Findings:
         instance, last = managed.instance, managed.replica.context
-        unfit = {
-            one.name: why for one in choices if (why := self._nodes.mismatch(one, instance.options))
-        }
+        unfit, why_none = self._unfit(choices, instance)
         choices = [one for one in choices if one.name not in unfit]
         if not choices:
-            return Findings(obstacles=unfit, refusal=_no_match(instance.name, unfit))
+            return Findings(obstacles=unfit, refusal=why_none)
         in_service = [one for one in choices if self._nodes.out_of_service(one) is None]
         found = await asyncio.gather(*(self._find(one, instance) for one in in_service))
         drained = [one for one in choices if one not in in_service]
@@ -144,13 +142,25 @@ class NodeFilter:
             return exc
         return None
 
-    def _misfit(self, managed: ManagedInstance) -> NoMatchingNode | None:
-        """Which labels are missing where it is, or has to be. What sleeps there may wake."""
-        context, instance = managed.replica.context, managed.instance
-        why = self._nodes.mismatch(context, instance.options)
-        if not why or managed.replica.runner.now.state in DORMANT:
+    def _misfit(self, managed: ManagedInstance) -> NodeAway | None:
+        """Why it can't start where it is, or has to be. What sleeps there may wake."""
+        if managed.replica.runner.now.state in DORMANT:
             return None
-        return NoMatchingNode(f"{instance.name} can't start: node {context.name} {why}")
+        return self._nodes.misfit(managed.replica.context, managed.instance.options)
+
+    def _unfit(
+        self, choices: Sequence[ReplicaContext], instance: Instance
+    ) -> tuple[dict[str, str], NodeAway]:
+        """Why some are not asked, by name, and what to say if there are no others."""
+        options, lacking, out = instance.options, dict[str, str](), dict[str, NodeAway]()
+        for one in choices:
+            if why := self._nodes.mismatch(one, options):
+                lacking[one.name] = why
+            elif (found := one.device_out(options)) is not None:
+                out[one.name] = found
+        reasons = lacking | {name: why.message for name, why in out.items()}
+        refusal = next(iter(out.values()), None) or _no_match(instance.name, lacking)
+        return reasons, refusal
 
     async def _find(self, context: ReplicaContext, instance: Instance) -> _Finding:
         key = (instance.id, context.node.id)

@@ -7,7 +7,7 @@ import errno
 import os
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from llamactl.backends import backend_of
@@ -33,6 +33,7 @@ from llamactl.node.engine.engine_process import EngineProcess
 from llamactl.node.engine.named_files import bad_files, check_model, model_files
 from llamactl.node.engine.offers import Read
 from llamactl.node.engine.presets import Presets
+from llamactl.node.host.visible_gpus import VisibleGpus
 from llamactl.node.logs.log import InstanceLog
 from llamactl.node.process.ports import LOOPBACK
 from llamactl.node.process.process import Process, boot_id
@@ -109,6 +110,7 @@ class Launchable:
     known: Vocabulary
     container: Container | None = None  # that it runs in
     context_folder: str = ""  # where what its slots hold is kept
+    gpus: VisibleGpus = field(default_factory=VisibleGpus)
 
     @classmethod
     async def of(
@@ -118,16 +120,17 @@ class Launchable:
         if not spec.trusted:
             await models.permit(spec.options)
         backend = backend_of(spec.options.backend_type)
+        gpus = await asyncio.to_thread(VisibleGpus.without, spec.hidden_devices)
         options = await resolved(spec.options, models.resolve)
         options = await asyncio.to_thread(presets.applied, options)
         if (container := container_of(spec.engine, spec.options)) is not None:
             program = program_of(backend, spec.engine, spec.options)
             engine = Engine((program,) if program else (), container.image)
-            return cls(spec, engine, options, UNREAD, container)
+            return cls(spec, engine, options, UNREAD, gpus.of(container))
         if backend.checks_model_first and not options.command_override:
             await asyncio.to_thread(check_model, backend, options.backend_options)
         engine = engine_of(backend, spec.engine, builds, spec.options)
-        return cls(spec, engine, options, await models.known(spec.options))
+        return cls(spec, engine, options, await models.known(spec.options), gpus=gpus)
 
     async def missing_files(self) -> str:
         """What is wrong with the files that its options name; "" if nothing is."""
@@ -158,7 +161,9 @@ class Launchable:
         spec, start = self.spec, replace(self._start(port, key), sleep_s=self.sleep_s)
         tied = spec.options.die_with_parent and self.container is None
         backend = backend_of(spec.options.backend_type)
-        return command_of(backend, self.engine, start, environ, tied=tied)
+        seen = self.gpus.environment(environ) if self.container is None else {}
+        command = command_of(backend, self.engine, start, environ, tied=tied)
+        return replace(command, environment={**command.environment, **seen})
 
     def _start(self, port: int, key: str) -> Start:
         spec, model = self.spec, replica_of(self.spec.name) or self.spec.name

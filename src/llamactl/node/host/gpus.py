@@ -20,6 +20,23 @@ def totals() -> dict[str, int]:
     return found
 
 
+def ids() -> dict[str, str]:
+    """What identifies each of them, wherever it is plugged in."""
+    with _nvml() as nvml:
+        return {name: _text(nvml.nvmlDeviceGetUUID(one)) for name, one in _handles(nvml)}
+    return {}
+
+
+def by_bus() -> list[str]:
+    """Those ids in the order of the PCI buses."""
+    found = list[tuple[str, str]]()
+    with _nvml() as nvml:
+        for _, handle in _handles(nvml):
+            bus = _text(nvml.nvmlDeviceGetPciInfo(handle).busId)
+            found.append((bus.upper(), _text(nvml.nvmlDeviceGetUUID(handle))))
+    return [one for _, one in sorted(found)]
+
+
 def has_unmeasured() -> bool:
     """Are there some that NVML does not show? AMD's driver has this device."""
     return Path("/dev/kfd").exists()
@@ -34,6 +51,10 @@ def taken(pids: Collection[int]) -> dict[str, int]:
                 if process.pid in pids and process.usedGpuMemory is not None:
                     found[name] = found.get(name, 0) + int(process.usedGpuMemory)
     return found
+
+
+def _text(said: str | bytes) -> str:
+    return said.decode() if isinstance(said, bytes) else said
 
 
 @contextmanager
