@@ -6,9 +6,12 @@ import asyncio
 
 import pytest
 
+from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.control.lifecycle.shutdown import Shutdown
+from llamactl.control.scheduling.findings import Findings
 from llamactl.core.errors import ForbiddenBySettings
 from llamactl.core.keys import Caller
+from support.control_clusters import Cluster
 from support.control_path import ControlPath, settle
 from support.data_path import data_path
 from support.settings import settings
@@ -168,3 +171,87 @@ async def test_llamactl_ends_while_it_preloads(stays: bool) -> None:
         await (end.leave() if stays else end.halt())
 
     assert (there.state("a"), there.state("b")) == ("starting" if stays else "stopped", "stopped")
+
+
+async def away(others: int = 1) -> Cluster:
+    """Just after a boot, with other nodes that have not joined yet; the first one has labels."""
+    one = Cluster(others, away=True)
+    one.labels["two"] = {"gpu": "h200"}
+    one.needs("far", 2)
+    await one.there.create("far", start=False, preload=True, node_labels={"gpu": "h200"})
+    await preload(one.there)
+    assert reasons(one.there, "PreloadSkipped").keys() == {"far"}
+    return one
+
+
+def comes(one: Cluster, name: str) -> None:
+    one.reaches[name].set(up=True)
+
+
+async def test_what_needs_a_node_that_joins_later_is_preloaded_when_it_comes() -> None:
+    one = await away(2)
+    comes(one, "three")  # which has not its labels
+    await settle()
+    assert one.there.state("far") == "stopped"
+    comes(one, "two")
+    await one.there.until("far", "ready")
+
+    assert one.node_of("far") == "two"
+    assert reasons(one.there, "StartRequested") == {"far": "preloaded at boot"}
+
+
+async def test_what_had_no_room_is_preloaded_on_the_node_that_brings_some() -> None:
+    one = Cluster(away=True)
+    await one.create("near", 4, nodes=["main"])
+    one.needs("a", 2)
+    await one.there.create("a", start=False, preload=True)
+    await preload(one.there)
+    assert one.there.state("a") == "stopped"
+    comes(one, "two")
+    await one.there.until("a", "ready")
+
+    assert one.node_of("a") == "two"
+
+
+async def test_a_node_brings_it_once_and_not_against_anybody_s_will() -> None:
+    one = await away()
+    comes(one, "two")
+    await one.there.until("far", "ready")
+    await one.there.instances.stop("far", wait=True, force=True)
+    one.reaches["two"].set(up=False)
+    await settle()
+    comes(one, "two")
+    await settle()
+    assert one.there.state("far") == "stopped"
+
+    other = await away()
+    await other.there.definitions.update("far", {"node_labels": {}}, wait=False)
+    await other.there.instances.start("far", wait=True, evict=False)
+    await other.there.instances.stop("far", wait=True, force=True)
+    comes(other, "two")
+    await settle()
+    assert other.there.state("far") == "stopped"
+
+
+async def test_a_node_that_comes_while_the_others_are_asked_counts() -> None:
+    one = Cluster(2, away=True)
+    one.labels["two"] = {"gpu": "h200"}
+    await one.there.create("far", start=False, preload=True, node_labels={"gpu": "h200"})
+    expect = one.there.instances.filter.expect
+    asked = 0
+
+    async def slow(managed: ManagedInstance) -> Findings:
+        nonlocal asked
+        asked += 1
+        try:
+            return await expect(managed)
+        finally:
+            if asked == 1:
+                comes(one, "two")
+                await settle()
+
+    one.there.instances.filter.expect = slow  # type: ignore[method-assign]
+    await preload(one.there)
+    await one.there.until("far", "ready")
+
+    assert (asked, reasons(one.there, "PreloadSkipped")) == (2, {})

@@ -65,6 +65,7 @@ class Cluster:
             lambda names: self.kept.append({*names}),
         )  # fmt: skip
         self.lost.on_taken_in = self.drains.clear
+        self.lost.on_started = self.there.preload.arrived
         self.lost.begin()
 
     def _make(self, node: str) -> ReplicaContext:

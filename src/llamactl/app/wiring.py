@@ -312,11 +312,12 @@ class Control:
         drains = NodeDrains(node.nodes, registry, wanted, instances.tasks, keep)
         lost_nodes.on_taken_in = drains.clear
         devices = DevicesInService(wanted, instances.tasks, _devices_out(held.current.data).keep)
+        preload = Preload(registry, scheduler, node.nodes, instances.filter, instances.tasks)
+        lost_nodes.on_started = preload.arrived
         return cls(
             scheduling, instances, defined, definitions, reconciler,
             Reload(held, reread, instances, reconciler), on_demand, SwitchableActivator(on_demand),
-            shutdown, Preload(registry, scheduler, node.nodes, instances.filter, instances.tasks),
-            lost_nodes, drains, devices,
+            shutdown, preload, lost_nodes, drains, devices,
         )  # fmt: skip
 
 

@@ -48,6 +48,7 @@ class LostNodes:
         self._filter = node_filter
         self._memory = memory
         self.on_taken_in: Callable[[ReplicaContext], object] = lambda _: None
+        self.on_started: Callable[[ReplicaContext], object] = lambda _: None  # what is wanted there
         self._watches: set[asyncio.Task[NoReturn]] = set()
         self._grace = Grace(nodes)
 
@@ -125,6 +126,7 @@ class LostNodes:
             self.on_taken_in(one)
             await self._wanted.look_again()
             self._wanted.start_all(one)
+            self.on_started(one)
             if found and ended:
                 return
             await asyncio.sleep(pause)
