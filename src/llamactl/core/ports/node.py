@@ -76,7 +76,7 @@ class LaunchSpec:
     drain_s: int = 0  # seconds that its last requests may take, once it is asked to end
     keeps_context: bool = False  # what its slots hold outlives it, where its engine can do that
     sleep_s: float = 0.0  # seconds without requests until it is to sleep, where it can; 0: never
-    hidden_devices: Sequence[str] = ()  # ids of GPUs that its engine is not to see
+    hidden_devices: tuple[str, ...] = ()  # ids of GPUs that its engine is not to see
 
     @property
     def process(self) -> ProcessId:
