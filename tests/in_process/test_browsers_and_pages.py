@@ -111,16 +111,23 @@ async def test_a_session_of_an_inference_key_chats_with_its_instances_and_manage
 
 async def test_the_page_hears_which_models_it_can_chat_with() -> None:
     async with data_path() as there:
-        there.control.node.says = Offer(ModelInfo(capabilities=("vision",)))
-        await there.control.create("sees")
+        info = ModelInfo(capabilities=("vision",), sampling=(("temperature", 0.8), ("top_k", 40)))
+        there.control.node.says = Offer(info)
+        defaults = {"top_k": 7, "x": "y"}
+        await there.control.create("sees", default_params=defaults, set_params={"min_p": 0.1})
         await there.control.create("off", start=False)
         await settle()
         answer = await there.ask("GET", OWN_MODELS)
 
-        assert answer.json == [
-            {"name": "off", "ready": False, "sees_images": False},
-            {"name": "sees", "ready": True, "sees_images": True},
-        ]
+        off, sees = answer.json
+        assert [off[name] for name in ("name", "ready", "sees_images")] == ["off", False, False]
+        assert [sees[name] for name in ("name", "ready", "sees_images")] == ["sees", True, True]
+        assert sees["backend"] == "llama_cpp"
+        assert sees["sampling"] == {
+            "temperature": {"value": 0.8, "by": "engine"},
+            "top_k": {"value": 7, "by": "default"},
+            "min_p": {"value": 0.1, "by": "set"},
+        }
         assert answer.headers["cache-control"] == "no-store"
         wrong = [("GET", OWN_CHAT), ("POST", OWN_MODELS), ("PUT", "/v1/models")]
         for method, path in wrong:

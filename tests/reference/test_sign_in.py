@@ -74,6 +74,18 @@ def test_it_counts_for_the_management_api(server: Served) -> None:
     assert browser("GET", SESSION).json()["management"] is True
 
 
+def test_it_says_which_key_it_is_and_not_the_key(server: Served) -> None:
+    made = server.request(
+        "POST", "/api/v1/auth/keys", {"name": "laptop", "permission_mode": "allow_all"}
+    ).json()
+    ids = [Browser(server).signed_in.json()["key_id"] for _ in range(2)]
+    other = Browser(server, key=made["key"]).signed_in.json()["key_id"]
+
+    assert ids[0] == ids[1] != other
+    assert ids[0] and ids[0] not in server.key
+    assert other == made["id"]
+
+
 def test_a_wrong_key_signs_nobody_in(server: Served) -> None:
     browser = Browser(server, key="wrong")
 

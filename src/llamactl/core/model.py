@@ -97,6 +97,7 @@ class ModelInfo:
     quantization: str = ""
     embedding: int = 0  # width of a token's vector
     layers: int = 0
+    sampling: tuple[tuple[str, float], ...] = ()  # what applies to requests that don't say
 
     @classmethod
     def of(cls, facts: ModelFacts, capabilities: tuple[str, ...], context: int) -> ModelInfo:

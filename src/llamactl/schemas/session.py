@@ -26,6 +26,9 @@ class SignInLinkBody(BaseModel):
 class SessionBody(BaseModel):
     management: bool = Field(description="whether it has full access; otherwise only chat")
     key_name: str = Field(description="name of the inference key")
+    key_id: str = Field(
+        "", description="identifies the key without revealing it; empty if no sign-in is needed"
+    )
     expires_at: int | None = Field(description="Unix seconds; null if no sign-in is needed")
     version: str = Field(description="version of llamactl")
     persisted: bool = Field(

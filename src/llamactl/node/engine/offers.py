@@ -50,4 +50,5 @@ def _better(read: ModelInfo, said: ModelInfo) -> ModelInfo:
         size=read.size or said.size,
         parameters=read.parameters or said.parameters,
         embedding=read.embedding or said.embedding,
+        sampling=said.sampling,
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Any, Final
 
 from llamactl.core.errors import MethodNotAllowed, UnknownModel
 from llamactl.core.keys import Caller
@@ -117,9 +118,30 @@ class ChatModelsEndpoint:
         found = [
             {"name": r.served_as,
              "ready": bool(self._relay.table.ready(r)),
-             "sees_images": "vision" in r.offer.info.capabilities}
+             "sees_images": "vision" in r.offer.info.capabilities,
+             "backend": r.backend,
+             "sampling": _sampling(r)}
             for r in self._relay.table.served()
             if self._caller.may_use(r.id)
         ]  # fmt: skip
         down.answer(json_answer(200, found, [*request.extra, (b"cache-control", b"no-store")]))
         self._relay.metrics.answered(request, 200)
+
+
+# what clients send as these names; other parameters of a definition are nobody's business here
+_SAMPLING: Final = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "presence_penalty",
+                    "frequency_penalty", "max_tokens")  # fmt: skip
+
+
+def _sampling(route: Route) -> dict[str, dict[str, Any]]:
+    """What applies where a request says nothing, and who says so.
+
+    `set`: the definition, whatever a request has; `default`: the definition; `engine`.
+    """
+    found = {name: {"value": value, "by": "engine"} for name, value in route.offer.info.sampling}
+    if filters := route.filters:
+        for by, values in (("default", filters.defaults), ("set", filters.fixed)):
+            for name in _SAMPLING:
+                if name in values:
+                    found[name] = {"value": json.loads(values[name]), "by": by}
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from hashlib import sha256
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -82,7 +83,7 @@ def _signed_in(
         secure=request.headers.get("origin", "").startswith("https:"),
     )
     response.headers["cache-control"] = "no-store"
-    return _body(caller, session.expires_at, persisted=services.sessions.is_persisted(session))
+    return _body(caller, session, persisted=services.sessions.is_persisted(session))
 
 
 @router.get("", responses=answers())
@@ -94,7 +95,7 @@ async def who_am_i(request: Request, response: Response, services: ServicesDep) 
     session = services.ring.sessions.by_digest.get(digest(value))
     if session is None or not services.settings.auth.require_management_auth:
         return _body(caller, None)
-    return _body(caller, session.expires_at, persisted=services.sessions.is_persisted(session))
+    return _body(caller, session, persisted=services.sessions.is_persisted(session))
 
 
 @router.delete("", status_code=204, responses={202: {"model": SignedOutBody}, **answers()})
@@ -123,11 +124,23 @@ def _who(request: Request, services: Services) -> Caller:
     return identify_user(request.method, headers, services.ring, time.time())
 
 
-def _body(caller: Caller, expires_at: int | None, *, persisted: bool = True) -> SessionBody:
+def _body(caller: Caller, session: Session | None, *, persisted: bool = True) -> SessionBody:
     return SessionBody(
         management=caller.management,
         key_name="" if caller.key is None else caller.key.name,
-        expires_at=expires_at,
+        key_id=_key_id(caller, session),
+        expires_at=None if session is None else session.expires_at,
         version=__version__,
         persisted=persisted,
     )
+
+
+_ID_DIGITS = 8  # few, so that a browser's storage is of little help in guessing a weak key
+
+
+def _key_id(caller: Caller, session: Session | None) -> str:
+    if caller.key is not None:
+        return caller.key.id
+    if session is not None:
+        return sha256(b"page" + session.key_digest).hexdigest()[:_ID_DIGITS]
+    return ""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -64,9 +65,28 @@ def served_models(get: Get) -> Mapping[str, ModelInfo]:
     """README, `GET /v1/models`."""
     try:
         rows = parsed(get("/v1/models"))["data"]
-        return {row["id"]: _info(row) for row in rows if isinstance(row["id"], str)}
+        models = {row["id"]: _info(row) for row in rows if isinstance(row["id"], str)}
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}
+    if len(models) != 1:  # a router's models have processes of their own
+        return models
+    sampling = _sampling(object_of(get("/props")))
+    return {name: replace(info, sampling=sampling) for name, info in models.items()}
+
+
+_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "presence_penalty",
+             "frequency_penalty", "max_tokens")  # fmt: skip
+_DIGITS = 4  # llama.cpp keeps these as 32-bit floats: 0.8 is 0.800000011920929
+
+
+def _sampling(props: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
+    """README, `GET /props`: what the options and the model's file set."""
+    params = object_of(object_of(props.get("default_generation_settings")).get("params"))
+    return tuple(
+        (name, round(value, _DIGITS))
+        for name in _SAMPLING
+        if isinstance(value := params.get(name), (int, float)) and not isinstance(value, bool)
+    )
 
 
 def _routes(props: Mapping[str, Any]) -> bool:
