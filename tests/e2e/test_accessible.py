@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
+from support.axe import sticks_out, violations
 from support.fake_engine import create_fake
 from support.served import Served, data_folder, serve
 from support.window import PHONE, WIDE, Windows, go, keep
 
-AXE = Path(__file__).parents[2] / "webui" / "node_modules" / "axe-core" / "axe.min.js"
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 # where each page is, its heading, and what it shows once all of it is there
 PAGES = {
     "instances": ("instances", "Instances", "broken"),
@@ -78,22 +75,3 @@ def test_each_page(server: Served, windows: Windows, scheme: str, size: str) -> 
         keep(page, f"{name}-{scheme}-{size}")
 
     assert {name: rows for name, rows in found.items() if rows} == {}
-
-
-def violations(page: Page) -> list[str]:
-    if not page.evaluate("Boolean(window.axe)"):
-        page.evaluate(AXE.read_text())
-    found: Any = page.evaluate(
-        f"axe.run(document, {{runOnly: {json.dumps(RULES)}}}).then(found => found.violations)"
-    )
-    return [
-        f"{one['id']}: {node['html'][:160]} {node['failureSummary'][:200]}"
-        for one in found
-        for node in one["nodes"]
-    ]
-
-
-def sticks_out(page: Page) -> list[str]:
-    """Does the page have to be moved sideways?"""
-    wide, seen = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
-    return [f"it is {wide} wide, of {seen} seen"] if wide > seen else []

@@ -25,6 +25,13 @@ export const theme = createTheme({
     'ui-monospace, SFMono-Regular, Menlo, "Cascadia Mono", Consolas, "Liberation Mono", monospace',
   headings: { fontWeight: "650" },
   respectReducedMotion: true,
+  components: {
+    // those of dialogs, drawers and messages have only a cross
+    CloseButton: { defaultProps: { "aria-label": "Close" } },
+    // a second <header> would be a second banner to screen readers
+    DrawerHeader: { defaultProps: { role: "presentation" } },
+    ModalHeader: { defaultProps: { role: "presentation" } },
+  },
 });
 
 /** What of Mantine's own colours has too little contrast for WCAG AA. */
