@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import FilePayload, Locator, Page, expect
+from playwright.sync_api import FilePayload, Page, expect
 
-from support.fake_engine import create_fake, tell
+from support.chatting import answered, answers, chat, fake, history, say
+from support.fake_engine import tell
 from support.gguf_file import Shape, write_tiny_gguf
 from support.served import Served, data_folder, serve
 from support.window import Windows
@@ -36,25 +36,6 @@ def endless(server: Served, tmp_path_factory: pytest.TempPathFactory) -> str:
     body = {"model": str(path), "ctx_size": 8192}
     assert server.request("POST", "/api/v1/instances/endless?start=false", body).status_code == 201
     return "endless"
-
-
-def chat(windows: Windows, server: Served, name: str) -> Page:
-    page = windows(server, path=f"#/chat?model={name}")
-    expect(page.get_by_role("combobox", name="Instance")).to_have_value(re.compile(name))
-    return page
-
-
-def say(page: Page, text: str) -> None:
-    page.get_by_label("Message").fill(text)
-    page.keyboard.press("Enter")
-
-
-def answers(page: Page, name: str) -> Locator:
-    return page.get_by_role("article", name=f"{name} said")
-
-
-def answered(page: Page) -> None:
-    expect(page.get_by_role("button", name="Send")).to_be_visible()
 
 
 def limit(page: Page, tokens: int) -> None:
@@ -98,12 +79,12 @@ def test_again_edited_and_kept_in_this_browser(
     answered(page)
 
     page.reload()
-    page.get_by_role("button", name="Earlier chats").click()
-    page.get_by_role("dialog").get_by_role("button", name="First question", exact=True).click()
+    earlier = history(page)
+    earlier.get_by_role("button", name="First question", exact=True).click()
     expect(page.get_by_role("article", name="You said")).to_contain_text("Another question")
-    page.get_by_role("button", name="Earlier chats").click()
-    page.get_by_role("dialog").get_by_role("button", name="Delete First question").click()
-    expect(page.get_by_role("dialog").get_by_text("No chats in this browser.")).to_be_visible()
+    earlier.get_by_role("button", name="Delete First question").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete chat").click()
+    expect(earlier.get_by_text("No chats in this browser.")).to_be_visible()
 
 
 def test_copied_and_exported(
@@ -133,11 +114,7 @@ def test_copied_and_exported(
             share(item)
         download.value.save_as(tmp_path / suffix)
         assert "It's a question" in (tmp_path / suffix).read_text()
-    assert json.loads((tmp_path / "json").read_text())["model"] == endless
-
-
-def fake(server: Served, folder: Path, name: str, says: list[Any], **more: Any) -> Any:
-    return create_fake(server, folder, name, environment={"SAYS": json.dumps(says)}, **more)
+    assert json.loads((tmp_path / "json").read_text())["chats"][0]["model"] == endless
 
 
 def test_what_it_thinks_is_folded(server: Served, windows: Windows, tmp_path: Path) -> None:
@@ -167,7 +144,7 @@ def test_images_where_the_model_sees(server: Served, windows: Windows, tmp_path:
     fake(server, tmp_path, "seeing", [{"content": "A dot."}], mmproj="/none")
     page = chat(windows, server, "seeing")
     with page.expect_file_chooser() as chooser:
-        page.get_by_role("button", name="Attach images").click()
+        page.get_by_role("button", name="Attach files").click()
     dot: FilePayload = {"name": "dot.png", "mimeType": "image/png", "buffer": PIXEL}
     chooser.value.set_files([dot])
     expect(page.get_by_role("img", name="Attached")).to_be_visible()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -31,6 +32,16 @@ MARKDOWN = f"""{IMAGE}
 ```html" onclick="window.hit=1
 {SCRIPT}
 ```
+"""
+
+FORMULAS = r"""
+$x$ $\href{javascript:window.hit=1}{a}$ $\url{javascript:window.hit=1}$
+$\includegraphics{https://evil.example/x}$ $\htmlData{x=1}{b}$ $\htmlId{root}{b}$
+$\htmlStyle{position:fixed}{c}$ $\text{<img src=x onerror=window.hit=1>}$ $\rule{9999em}{9999em}$
+
+$$\boxed{\fcolorbox{red}{blue}{d}}$$
+
+$\def\a{\a\a}\a$
 """
 
 
@@ -117,6 +128,27 @@ def test_an_answer(page: Page) -> None:
     answer.get_by_text("a link").click()
     answer.get_by_text("Reasoning").click()
     expect(answer).to_contain_text('onerror="window.hit = 1">')
+
+
+def test_a_formula(server: Served, page: Page, tmp_path: Path) -> None:
+    create_fake(server, tmp_path, "tex", environment={"SAYS": json.dumps([{"content": FORMULAS}])})
+    go(page, "chat?model=tex")
+    page.get_by_label("Message").fill("Formulas")
+    page.get_by_role("button", name="Send").click()
+    answer = page.get_by_role("article", name="tex said")
+    expect(answer.locator("math").first).to_be_visible()
+
+    drawn = answer.locator("math")
+    assert drawn.count() == 10
+    assert (
+        drawn.locator("a, img, script, [href], [src], [style], [id], [class], [data-x]").count()
+        == 0
+    )
+    expect(answer.locator("code").last).to_have_text(r"\def\a{\a\a}\a")
+    sizes = answer.locator("math *").evaluate_all(
+        "found => found.map(one => one.getBoundingClientRect().height)"
+    )
+    assert max(sizes) < 2000
 
 
 def test_a_models_header_and_file(page: Page) -> None:

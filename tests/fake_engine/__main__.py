@@ -14,8 +14,9 @@ Takes llama-server's flags. A request whose JSON body has a `script` is answered
 - `["exit", n]`: end the process with this status
 
 Without a script a chat is answered with the deltas that the variable `SAYS` lists, as a stream;
-`["until", name]` among them waits. What the variable `LOGS` has is written to the log first. With
-the variable `LAST_WORDS` it ends only that many seconds after a SIGTERM.
+`["until", name]` among them waits, and a `finish_reason` in one says why the answer ends. What the
+variable `LOGS` has is written to the log first. With the variable `LAST_WORDS` it ends only that
+many seconds after a SIGTERM.
 
 `/props` is for those who have the key, but of the model `keyless`. `/slots` tells how many
 scripts are being played. Any other request is answered with a JSON account of what arrived, byte
@@ -125,7 +126,9 @@ def spoken(says: list[object]) -> list[list[object]]:
         if isinstance(part, list):
             steps.append(part)
             continue
-        chunk = json.dumps({"choices": [{"index": 0, "delta": part}]})
+        finish = part.pop("finish_reason", None) if isinstance(part, dict) else None
+        choice = {"index": 0, "delta": part, "finish_reason": finish}
+        chunk = json.dumps({"choices": [choice]})
         steps.append(["event", f"data: {chunk}\n\n"])
     return [*steps, ["event", "data: [DONE]\n\n"], ["send", "0\r\n\r\n"]]
 

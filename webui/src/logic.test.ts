@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest";
-import { asCurl, begun, requestOf, unfold } from "./chat/conversation";
 import {
   changes,
   EMPTY,
@@ -137,34 +136,5 @@ describe("a log", () => {
     expect([crashAt(lines, false), crashAt(lines, true), crashAt(["a"], false)]).toEqual([
       2, 4, -1,
     ]);
-  });
-});
-
-describe("a chat", () => {
-  it("leaves failed answers and parameters that are not set out of the request", () => {
-    const talk = {
-      ...begun("m"),
-      params: { system: "Be brief", temperature: 0, top_p: "", max_tokens: "" } as const,
-      messages: [
-        { role: "user", text: "it's" },
-        { role: "assistant", text: "", fault: "no" },
-      ] as const,
-    };
-    const request = requestOf({ ...talk, messages: [...talk.messages] });
-    expect(request).toEqual({
-      model: "m",
-      temperature: 0,
-      messages: [
-        { role: "system", content: "Be brief" },
-        { role: "user", content: "it's" },
-      ],
-    });
-    expect(asCurl({ ...talk, messages: [...talk.messages] }, "http://h/")).toContain("it'\\''s");
-  });
-
-  it("folds what a model thinks", () => {
-    expect(unfold("<think>hm</think>\n4")).toEqual({ reasoning: "hm", answer: "4" });
-    expect(unfold("<think>hm")).toEqual({ reasoning: "hm", answer: "" });
-    expect(unfold("4 <think>")).toEqual({ reasoning: "", answer: "4 <think>" });
   });
 });

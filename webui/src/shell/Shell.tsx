@@ -16,21 +16,18 @@ import {
   IconBox,
   IconCpu,
   IconKey,
-  IconLogout,
   IconMessages,
   IconMoon,
   IconServer2,
   IconSun,
 } from "@tabler/icons-react";
-import { useQueryClient } from "@tanstack/react-query";
 import { Navigate, Outlet, useLocation } from "@tanstack/react-router";
 import { useEffect } from "react";
-import { api, type Session, said } from "../api/client";
+import type { Session } from "../api/client";
 import { stream } from "../live/stream";
-import { endSession } from "../session/session";
+import { SignOut } from "../session/SignOut";
 import icon from "../ui/icon.svg";
 import { AnchorLink, PlaceLink } from "../ui/links";
-import { attempt } from "../ui/tell";
 import { LostBanner } from "./LostBanner";
 
 const PLACES = [
@@ -79,7 +76,7 @@ export function Shell({ session }: { session: Session }) {
           </Group>
           <Group gap={4} wrap="nowrap">
             <SchemeButton />
-            {session.expires_at !== null && <SignOutButton />}
+            {session.expires_at !== null && <SignOut owner={session.key_id} />}
           </Group>
         </Group>
       </AppShell.Header>
@@ -130,22 +127,6 @@ function SchemeButton() {
         aria-label={`Use ${other} colours`}
       >
         {scheme === "dark" ? <IconSun size={18} /> : <IconMoon size={18} />}
-      </ActionIcon>
-    </Tooltip>
-  );
-}
-
-function SignOutButton() {
-  const client = useQueryClient();
-  const signOut = () =>
-    attempt("Signing out failed", async () => {
-      await said(api.DELETE("/api/v1/session"));
-      endSession(client);
-    });
-  return (
-    <Tooltip label="Sign out">
-      <ActionIcon variant="subtle" color="gray" size="lg" onClick={signOut} aria-label="Sign out">
-        <IconLogout size={18} />
       </ActionIcon>
     </Tooltip>
   );

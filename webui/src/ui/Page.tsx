@@ -7,17 +7,24 @@ interface Props {
   actions?: ReactNode;
   /** At least as high as the window. */
   fills?: boolean;
+  /** Its heading and actions stay in sight. */
+  sticky?: boolean;
   children: ReactNode;
 }
 
 /** Each page's heading and what can be done there. */
-export function Page({ title, lead, actions, fills, children }: Props) {
+export function Page({ title, lead, actions, fills, sticky, children }: Props) {
   useEffect(() => {
     document.title = `${title} · llamactl`;
   }, [title]);
   return (
     <Stack gap="md" mih={fills ? "calc(100dvh - 52px - 2 * var(--mantine-spacing-md))" : undefined}>
-      <Group justify="space-between" align="flex-end" gap="sm">
+      <Group
+        justify="space-between"
+        align="flex-end"
+        gap="sm"
+        {...(sticky && { className: "head" })}
+      >
         <div>
           <Title order={1} size="h2">
             {title}
