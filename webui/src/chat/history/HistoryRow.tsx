@@ -65,7 +65,7 @@ export function HistoryRow({ talk, isOpen, open, rename, remove }: Props) {
         title={talk.title}
         onClick={open}
       >
-        <Text span inherit truncate>
+        <Text span inherit truncate lh={1.5}>
           {talk.title}
         </Text>
       </Button>
