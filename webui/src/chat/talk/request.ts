@@ -16,7 +16,8 @@ export function continuationOf(talk: Conversation, backend: string): Record<stri
   const turns = thread(talk).map(({ fault, ...turn }, index, all) =>
     fault && index < all.length - 1 ? { ...turn, fault } : turn,
   );
-  // https://docs.vllm.ai/en/latest/api/vllm/entrypoints/openai: others need no word of it
+  // others continue such a message by themselves:
+  // https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html
   const more =
     backend === "vllm" ? { continue_final_message: true, add_generation_prompt: false } : {};
   return { ...requestOf(talk, turns), ...more };
