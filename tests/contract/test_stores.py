@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,9 +21,12 @@ from llamactl.core.exits import ExitReport, FailureClass
 from llamactl.core.instance import Container, Instance, InstanceOptions
 from llamactl.core.keys import ApiKey, PermissionMode, Session
 from llamactl.core.lifecycle import AfterExit, Desired, Lifecycle, State
+from llamactl.core.ports.history import HistoryRow, Served
+from llamactl.policy.history import summed
 from llamactl.store import (
     HEAD,
     Database,
+    SqlHistoryStore,
     SqlInstanceStore,
     SqlJobStore,
     SqlKeyStore,
@@ -32,7 +35,7 @@ from llamactl.store import (
     schema,
 )
 from llamactl.store.database import engine_of
-from llamactl.store.tables import metadata
+from llamactl.store.tables import history, metadata
 from support.postgres import postgres, programs
 
 pytestmark = pytest.mark.representative
@@ -118,6 +121,40 @@ def test_all_that_is_written_is_read_back(url: str) -> None:
         await keys.remove("k")
         assert [*await store.load(), *await keys.load()] == []
         assert [row.epoch for row in await store.events("id", 10)] == [7]  # it outlives them
+
+    run(url, work)
+
+
+def test_history_is_added_up_and_folded_as_policy_says(url: str) -> None:
+    at = 1_800_000_000
+    one = Served(3, 1, 2, 100, 60, 40, 2, 0.5, 3, 1.5)
+    rows = [HistoryRow(i, at + 60 * n, 60, one) for i in ("id", "other") for n in range(25)]
+
+    async def work(database: Database) -> None:
+        instances, store = SqlInstanceStore(database, event_retention=10), SqlHistoryStore(database)
+        await instances.add(INSTANCE)
+        await instances.add(replace(INSTANCE, id="other", name="Other"))
+        await store.add([*rows, HistoryRow("unknown", at, 60, one)])
+        await store.add(rows[:1])  # to what is there
+        written = [*rows, rows[0]]
+
+        async def sums(ids: set[str] | None = None) -> Mapping[int, Served]:
+            return await store.sums(at, at + 1200, 600, ids)
+
+        expected = summed([row for row in written if row.at < at + 1200], 600)
+        assert await sums() == expected
+        mine = [row for row in written if row.instance_id == "id" and row.at < at + 1200]
+        assert await sums({"id"}) == summed(mine, 600)
+        await store.fold(at + 1200, 600)
+        assert await sums() == expected
+        count = sa.select(sa.func.count()).select_from(history)
+        assert await database.read(lambda c: c.execute(count).scalar()) == 2 * 2 + 2 * 5
+        await store.forget(at + 600, 100)
+        assert {*await sums()} == {at + 600}
+        await store.forget(0, 4)  # the newest are kept, never more than that
+        assert await database.read(lambda c: c.execute(count).scalar()) == 4
+        await instances.remove("other")
+        assert await database.read(lambda c: c.execute(count).scalar()) == 2
 
     run(url, work)
 

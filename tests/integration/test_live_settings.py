@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -401,6 +402,31 @@ def a_request_calls_a_drain_off(live: Live) -> None:
         live.limits(drain_policy="call_off")
         assert live.ask("one").status_code == 200
         assert live.server.instance("one")["pid"] == made["pid"]
+
+
+@proves("instances.history_retention")
+def no_history_is_kept(live: Live) -> None:
+    live.create("one")
+    live.ask("one")
+
+    def kept() -> int:
+        return sum(live.server.request("GET", "/api/v1/history?instance=one").json()["requests"])
+
+    assert kept() == 1
+    live.limits(history_retention=0)
+    assert kept() == 0
+    until(lambda: _rows_of_history(live) == 0, "what was kept is gone")
+    live.ask("one")
+    live.limits(history_retention=7)
+    assert kept() == 0, "what came meanwhile does not count"
+    live.ask("one")
+    until(lambda: kept() == 1, "what comes now counts")
+
+
+def _rows_of_history(live: Live) -> int:
+    with closing(sqlite3.connect(live.server.data_dir / "llamactl.db")) as store:
+        count: int = store.execute("SELECT count(*) FROM history").fetchone()[0]
+    return count
 
 
 @proves("instances.memory_budget")

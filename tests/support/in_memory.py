@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from llamactl.core.downloads import DownloadJob
@@ -12,7 +12,9 @@ from llamactl.core.exits import ExitReport
 from llamactl.core.instance import Instance
 from llamactl.core.lifecycle import Lifecycle
 from llamactl.core.memory import NOTHING, MeasuredMemory, Need
+from llamactl.core.ports.history import HistoryRow, Served
 from llamactl.core.ports.node import LOCAL
+from llamactl.policy.history import folded, merged, summed
 
 
 @dataclass(frozen=True)
@@ -124,3 +126,30 @@ class MemoryJobs:
 
     async def remove(self, job_id: str) -> None:
         self.jobs.pop(job_id, None)
+
+
+class HistoryRows:
+    """As the store's; `away` makes whatever is written fail."""
+
+    def __init__(self) -> None:
+        self.rows: list[HistoryRow] = []
+        self.away = False
+
+    async def add(self, rows: Sequence[HistoryRow]) -> None:
+        if self.away:
+            raise StoreUnavailable("the store can't be written; try again later")
+        self.rows = merged([*self.rows, *rows])
+
+    async def fold(self, before: int, span_s: int) -> None:
+        old = [row for row in self.rows if row.at < before]
+        self.rows = merged([*folded(old, span_s), *(r for r in self.rows if r.at >= before)])
+
+    async def forget(self, before: int, most: int) -> None:
+        kept = sorted((r for r in self.rows if r.at >= before), key=lambda row: row.at)
+        self.rows = kept[-most:]
+
+    async def sums(
+        self, start: int, end: int, step_s: int, ids: Collection[str] | None
+    ) -> Mapping[int, Served]:
+        its = [row for row in self.rows if ids is None or row.instance_id in ids]
+        return summed([row for row in its if start <= row.at < end], step_s)

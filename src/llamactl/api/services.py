@@ -16,6 +16,7 @@ from llamactl.config import Settings, SettingsHolder
 from llamactl.control.access.keys import Keys
 from llamactl.control.access.sessions import Sessions
 from llamactl.control.definitions import Definitions
+from llamactl.control.history import History
 from llamactl.control.instances import Instances
 from llamactl.control.lifecycle.events.event_log import EventLog
 from llamactl.control.lifecycle.provisions.contexts import Contexts
@@ -103,6 +104,7 @@ class Services:
     contexts: Contexts
     nodes: NodesSource
     requests: RequestLog
+    history: History
 
 
 def services(request: Request) -> Services:

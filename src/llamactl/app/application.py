@@ -195,6 +195,7 @@ class Application:
         drain_s = parts.settings.current.instances.drain_timeout
         limit = drain_s if keep else None
         await asyncio.gather(parts.proxy.close(limit), parts.processes.close(limit))
+        await parts.history.write()  # what was answered until the end
         await parts.storage.database.close()
         parts.data_dir.close()
 

@@ -38,6 +38,7 @@ class Chores:
             database.keep_watch(),
             parts.watch.keep(),
             parts.scaling.keep(),
+            parts.history.keep(),
             self._ask_slow_engines(),
         ]
         if (head := parts.node.head) is not None:
@@ -54,6 +55,7 @@ class Chores:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
+        await self._parts.history.write()  # of the minute that is under way
 
     async def _ask_slow_engines(self) -> None:
         """For their options, so that no definition waits for that."""

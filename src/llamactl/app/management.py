@@ -59,7 +59,7 @@ def _services(parts: Parts, upgrade: Callable[[], Awaitable[int]], info: ServerI
         control.reconciler, upgrade, files.here.catalog, files.downloads, access.sessions,
         access.tickets, previews, parts.watch, Hub(parts.environ), files.here.confinement, info,
         parts.node.nodes.local.contexts, NodesNow(parts),
-        RequestLog(parts.processes.requests, held.current.log.recent_requests),
+        RequestLog(parts.processes.requests, held.current.log.recent_requests), parts.history,
     )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from llamactl.control.access.revocations import Revocations
 from llamactl.control.access.sessions import Sessions
 from llamactl.control.defined_replicas import DefinedReplicas
 from llamactl.control.definitions import Definitions
+from llamactl.control.history import History
 from llamactl.control.instances import Instances
 from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.lifecycle.device_book import DeviceBook
@@ -72,6 +73,7 @@ from llamactl.proxy_process.meeting_place import MeetingPlace
 from llamactl.proxy_process.no_processes import NoProcesses, Processes
 from llamactl.store import (
     Database,
+    SqlHistoryStore,
     SqlInstanceStore,
     SqlJobStore,
     SqlKeyStore,
@@ -100,6 +102,7 @@ class Parts:
     processes: Processes  # that relay beside this one
     watch: Watch
     scaling: ReplicaScaling
+    history: History
 
     def degraded(self) -> list[str]:
         """What does not work now."""
@@ -149,9 +152,14 @@ def wire(
     scaling = ReplicaScaling(
         held, scheduling.registry, control.instances.replicas, proxy.meters, processes.count
     )
+    history = History(
+        held, scheduling.registry, proxy.meters, processes.count,
+        SqlHistoryStore(storage.database),
+    )  # fmt: skip
+    held.subscribe(history.heed)
     return Parts(
         environ, held, data_dir, leases, storage, files, node, control, credentials, proxy,
-        processes, watch, scaling,
+        processes, watch, scaling, history,
     )  # fmt: skip
 
 

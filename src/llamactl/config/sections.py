@@ -169,6 +169,10 @@ class InstancesSettings(ContextSettings):
         "stop", "what SIGTERM does to instances; Ctrl-C always stops them"
     )
     event_retention: int = fixed(1000, "events to keep for each instance", "events", ge=1)
+    history_retention: float = live(
+        7, "time for which the numbers behind the charts are kept; 0: none are", "days",
+        ge=0, le=7,
+    )  # fmt: skip
     timeout_check_interval: float = fixed(
         5, "has no effect: idle time is measured exactly", "minutes"
     )

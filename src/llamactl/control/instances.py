@@ -73,6 +73,10 @@ class Instances:
     def get(self, name: str) -> ManagedInstance:
         return self._registry.get(name)
 
+    def serving(self, name: str) -> list[ManagedInstance]:
+        """All replicas that serve what asks for it. Raises as `get`."""
+        return self._registry.serving(self._registry.get(name))
+
     async def adopt(
         self, instance: Instance, now: Lifecycle, last_exit: ExitReport | None, node: str = ""
     ) -> ManagedInstance:

@@ -2,6 +2,7 @@
 
 from llamactl.store.database import Database
 from llamactl.store.downloads import SqlJobStore
+from llamactl.store.history import SqlHistoryStore
 from llamactl.store.instances import SqlInstanceStore
 from llamactl.store.keys import SqlKeyStore
 from llamactl.store.memory import SqlMemoryStore
@@ -11,6 +12,7 @@ from llamactl.store.sessions import SqlSessionStore
 __all__ = [
     "HEAD",
     "Database",
+    "SqlHistoryStore",
     "SqlInstanceStore",
     "SqlJobStore",
     "SqlKeyStore",

@@ -115,6 +115,24 @@ memory = Table(
     Column("at", Float, nullable=False),
 )
 
+history = Table(
+    "history",
+    metadata,
+    Column("at", BigInteger, primary_key=True, autoincrement=False),
+    Column("instance_id", ForeignKey("instances.id", ondelete="CASCADE"), primary_key=True),
+    Column("span_s", Integer, primary_key=True, autoincrement=False),
+    Column("requests", BigInteger, nullable=False),
+    Column("failed", BigInteger, nullable=False),
+    Column("refused", BigInteger, nullable=False),
+    Column("prompt_tokens", BigInteger, nullable=False),
+    Column("cached_tokens", BigInteger, nullable=False),
+    Column("generated_tokens", BigInteger, nullable=False),
+    Column("queue_count", BigInteger, nullable=False),
+    Column("queue_s", Float, nullable=False),
+    Column("first_count", BigInteger, nullable=False),
+    Column("first_s", Float, nullable=False),
+)
+
 downloads = Table(
     "downloads",
     metadata,

@@ -1,17 +1,23 @@
-"""`/metrics`: our metrics and those of the running engines. Starts no instance."""
+"""`/metrics`, and what was served in the last days. Starts no instance."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from llamactl.api.errors import answers
-from llamactl.api.services import Services, ServicesDep, management
+from llamactl.api.services import GUARDS, Services, ServicesDep, management
 from llamactl.backends import backend_of
+from llamactl.core.ports.history import Window
 from llamactl.observe.exposition import CONTENT_TYPE, Shown, exposition, relabelled
+from llamactl.schemas.history import HistoryBody
 
 router = APIRouter(tags=["system"])
+_COUNTS = (
+    "requests", "failed", "refused", "prompt_tokens", "cached_tokens", "generated_tokens",
+)  # fmt: skip
 
 
 @router.get("/metrics", responses=answers(), response_class=Response)
@@ -58,3 +64,41 @@ async def _exposition(services: Services) -> bytes:
         return exposition(shown, meters.unrouted, gauges, relabelled(told, names))
 
     return await asyncio.to_thread(written)
+
+
+@router.get("/api/v1/history", dependencies=GUARDS, responses=answers(404))
+async def get_history(
+    services: ServicesDep,
+    window: Annotated[Window, Query(description="up to now")] = "1h",
+    name: Annotated[
+        str | None,
+        Query(
+            alias="instance",
+            min_length=1,
+            description="name or alias of an instance, with all its replicas; all if left out",
+        ),
+    ] = None,
+) -> HistoryBody:
+    """Get what instances served, in steps of a minute (1h), ten minutes (1d) or an hour (7d)."""
+    found = await services.history.series(window, _ids(services, name))
+    counts = {key: [getattr(one, key) for one in found.served] for key in _COUNTS}
+    return HistoryBody(
+        step_s=found.steps.step_s,
+        start=found.steps.start,
+        until=found.until,
+        retention_days=services.about.settings.current.instances.history_retention,
+        queue_s=[_mean(one.queue_s, one.queue_count) for one in found.served],
+        first_token_s=[_mean(one.first_s, one.first_count) for one in found.served],
+        **counts,
+    )
+
+
+def _ids(services: Services, name: str | None) -> list[str] | None:
+    """None for all. Raises InstanceNotFound."""
+    if name is None:
+        return None
+    return [managed.instance.id for managed in services.instances.serving(name)]
+
+
+def _mean(total: float, count: int) -> float | None:
+    return round(total / count, 6) if count else None

@@ -24,7 +24,9 @@ from llamactl.client.calls import (
     path,
 )
 from llamactl.client.errors import ServerUnreachable, error_in
+from llamactl.core.ports.history import Window
 from llamactl.schemas.events import EventBody
+from llamactl.schemas.history import HistoryBody
 from llamactl.schemas.live import LiveBody
 from llamactl.schemas.nodes import NodeBody
 from llamactl.schemas.session import SessionBody, SignInLinkBody
@@ -144,6 +146,11 @@ class AsyncClient:
         """The newest events of all instances, or the newest before that id; oldest first."""
         call = Call("GET", f"{API}/activity", {"limit": limit, "before": before})
         return await self._transport.read(list[EventBody], call)
+
+    async def history(self, window: Window = "1h", instance: str | None = None) -> HistoryBody:
+        """What one instance or all served until now, in equal steps; oldest first."""
+        call = Call("GET", f"{API}/history", {"window": window, "instance": instance})
+        return await self._transport.read(HistoryBody, call)
 
     async def live(self) -> AsyncGenerator[LiveBody, None]:
         """All there is, then what changes: instances, numbers, events, downloads."""

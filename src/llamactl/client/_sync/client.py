@@ -24,7 +24,9 @@ from llamactl.client.calls import (
     path,
 )
 from llamactl.client.errors import ServerUnreachable, error_in
+from llamactl.core.ports.history import Window
 from llamactl.schemas.events import EventBody
+from llamactl.schemas.history import HistoryBody
 from llamactl.schemas.live import LiveBody
 from llamactl.schemas.nodes import NodeBody
 from llamactl.schemas.session import SessionBody, SignInLinkBody
@@ -142,6 +144,11 @@ class Client:
         """The newest events of all instances, or the newest before that id; oldest first."""
         call = Call("GET", f"{API}/activity", {"limit": limit, "before": before})
         return self._transport.read(list[EventBody], call)
+
+    def history(self, window: Window = "1h", instance: str | None = None) -> HistoryBody:
+        """What one instance or all served until now, in equal steps; oldest first."""
+        call = Call("GET", f"{API}/history", {"window": window, "instance": instance})
+        return self._transport.read(HistoryBody, call)
 
     def live(self) -> Generator[LiveBody, None, None]:
         """All there is, then what changes: instances, numbers, events, downloads."""
