@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import Thread, current_thread
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 
 from llamactl.control.preview import Previews
 from llamactl.control.sampler import Watch
-from llamactl.control.scheduling.explain import StartPlan
+from llamactl.control.scheduling.explain import StartPlan, next_out_of
 from llamactl.core.errors import (
     Conflict,
     ForbiddenBySettings,
@@ -232,6 +232,29 @@ async def test_a_sample_counts_what_runs_and_what_it_takes() -> None:
     assert (seen.ram_total, seen.ram_free, seen.disk_free) == (1000, 400, None)
     assert (seen.ram_taken, seen.ram_budget, seen.gpus_taken) == (50, 900, {"CUDA0": 5})
     assert (seen.leases, seen.running) == (1, 1)
+
+
+async def test_a_sample_says_who_leaves_first() -> None:
+    control = ControlPath(settings("instances", min_residency=0))
+    for name in ("first", "second", "pinned"):
+        managed = await control.create(name, pinned=name == "pinned")
+        managed.need = managed.launched = Need(ram=30, gpus={"CUDA0": 5} if name == "first" else {})
+    ids = {one.instance.name: one.instance.id for one in control.registry}
+    watch = Watch(
+        control.registry, control.limits, Meters, control.leases.total, lambda: (1000, 400),
+        lambda: 77, lambda: next_out_of(control.scheduler, control.held),
+    )  # fmt: skip
+
+    def seen() -> Mapping[str, str]:
+        watch.sample(disk_free=None, ram=(1000, 400))
+        return watch.machine[-1].next_out
+
+    assert seen() == {"RAM": ids["first"], "CUDA0": ids["first"]}
+    with_requests = control.lease("first")
+    assert seen() == {"RAM": ids["second"], "CUDA0": ids["first"]}  # a busy one comes last
+    with_requests.release()
+    control.held.replace(settings("instances", enable_lru_eviction=False), {})
+    assert seen() == {}
 
 
 async def test_the_disk_is_looked_at_outside_the_event_loop() -> None:

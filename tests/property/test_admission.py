@@ -11,9 +11,18 @@ from hypothesis import given
 
 from llamactl.control.scheduling.limits import no_room
 from llamactl.core.memory import Need
-from llamactl.policy.scheduling.admission import Admit, Decision, Evict, Refuse, Wait, schedule
+from llamactl.policy.scheduling.admission import (
+    Admit,
+    Decision,
+    Evict,
+    Refuse,
+    Wait,
+    next_out,
+    schedule,
+)
 from llamactl.policy.scheduling.capacity import Limits
 from llamactl.policy.scheduling.claims import Candidate, Occupant, OccupantState
+from llamactl.policy.scheduling.node_memory import RAM
 from llamactl.policy.scheduling.placement import Feasible
 
 sizes = st.integers(0, 3)
@@ -471,3 +480,27 @@ def test_who_was_admitted_counts_beside_those_that_stay() -> None:
     assert isinstance(first, Admit)
     assert isinstance(second, Wait) and second.comes_free
     assert isinstance(third, Refuse)
+
+
+@given(occupants=occupants)
+def test_who_leaves_first_holds_memory_there_and_is_the_least_worthy(
+    occupants: list[Occupant],
+) -> None:
+    stuck = (OccupantState.STARTING, OccupantState.LEAVING)
+    movable = [one for one in occupants if not one.pinned and one.standing not in stuck]
+    holders = {device: [o for o in movable if holds(o, device)] for device in ("gpu0", "gpu1", RAM)}
+
+    found = next_out(occupants)
+    assert found.keys() == {device for device, those in holders.items() if those}
+    for device, chosen in found.items():
+        [first] = [one for one in holders[device] if one.id == chosen]
+        idle = [one for one in holders[device] if one.standing is not OccupantState.BUSY]
+        assert first in (idle or holders[device])
+        assert (first.priority, first.last_used) == min(
+            (one.priority, one.last_used) for one in idle or holders[device]
+        )
+
+
+def holds(one: Occupant, device: str) -> bool:
+    in_ram = bool(one.need.ram or one.need.shared)
+    return in_ram if device == RAM else bool(one.need.gpus.get(device))

@@ -9,7 +9,8 @@ from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.control.preview import Fit
 from llamactl.core.instance import InstanceOptions, replica_of
 from llamactl.core.keys import ApiKey
-from llamactl.core.lifecycle import LOADED, State, allowed_actions
+from llamactl.core.lifecycle import LOADED, WITHOUT_PROCESS, State, allowed_actions
+from llamactl.core.memory import Need
 from llamactl.core.secrets.masking import masked
 from llamactl.policy.scheduling.node_memory import of_node
 from llamactl.schemas.instances import DrainBody, FailureBody, InstanceBody, MemoryBody
@@ -21,7 +22,16 @@ _MAY_BE_EMPTY = [one.name for one in _OTHERS if one.default is not None]
 
 
 def memory_body(managed: ManagedInstance) -> MemoryBody:
-    need = of_node(managed.need, managed.replica.context.node.id)
+    return _memory_body(managed, managed.need)
+
+
+def _held(managed: ManagedInstance) -> MemoryBody | None:
+    has_none = managed.replica.runner.now.state in WITHOUT_PROCESS
+    return None if has_none else _memory_body(managed, managed.taken)
+
+
+def _memory_body(managed: ManagedInstance, memory: Need) -> MemoryBody:
+    need = of_node(memory, managed.replica.context.node.id)
     return MemoryBody(ram=need.ram, shared=sum(need.shared.values()), gpus=dict(need.gpus))
 
 
@@ -56,6 +66,7 @@ def instance_body(managed: ManagedInstance, leases: int) -> InstanceBody:
         idle_left_s=None if replica.idle_left is None else round(replica.idle_left, 1),
         drain=DrainBody(leases=leases, ends_by=ends_by) if drains else None,
         memory=memory_body(managed),
+        held=_held(managed),
         generation=now.generation,
         port=replica.engine.port,
         pid=replica.pid,

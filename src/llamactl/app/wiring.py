@@ -40,6 +40,7 @@ from llamactl.control.other_nodes.lost_nodes import LostNodes
 from llamactl.control.reconciler import Reconciler
 from llamactl.control.reload import Reload
 from llamactl.control.sampler import Watch
+from llamactl.control.scheduling.explain import next_out_of
 from llamactl.control.scheduling.limits import limits_of, room_of
 from llamactl.control.scheduling.preload import Preload
 from llamactl.control.scheduling.scheduler import Scheduler
@@ -148,6 +149,7 @@ def wire(
     watch = Watch(
         scheduling.registry, scheduling.limits, proxy.meters, leases.total,
         lambda: (total_ram(), free_ram()), lambda: free_disk(settings.data),
+        lambda: next_out_of(scheduling.scheduler, held),
     )  # fmt: skip
     scaling = ReplicaScaling(
         held, scheduling.registry, control.instances.replicas, proxy.meters, processes.count

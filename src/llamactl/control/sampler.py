@@ -35,6 +35,7 @@ class MachineSample:
     gpus_budget: Mapping[str, int] = field(default_factory=dict)
     leases: int = 0
     running: int = 0
+    next_out: Mapping[str, str] = field(default_factory=dict)  # ids of who leaves first, by device
 
 
 class Watch:
@@ -48,14 +49,19 @@ class Watch:
         leases: Callable[[], int],
         ram: Callable[[], tuple[int | None, int | None]],
         disk_free: Callable[[], int | None],
+        next_out: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
-        """`ram`: total and free bytes. `disk_free` may block, so it never runs in the loop."""
+        """`ram`: total and free bytes. `disk_free` may block, so it never runs in the loop.
+
+        `next_out`: ids of who leaves first if room has to be made, by device.
+        """
         self._registry = registry
         self._limits = limits
         self._meters = meters
         self._leases = leases
         self._ram = ram
         self._disk_free = BlockingCall(disk_free)
+        self._next_out = next_out
         self.rates = Rates()
         self.machine: deque[MachineSample] = deque(maxlen=_KEPT)
 
@@ -83,7 +89,7 @@ class Watch:
         self.machine.append(
             MachineSample(
                 now, total, free, disk_free, taken.ram, limits.ram, taken.gpus, dict(limits.gpus),
-                self._leases(), len(alive),
+                self._leases(), len(alive), self._next_out(),
             )
         )  # fmt: skip
 

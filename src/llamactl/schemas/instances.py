@@ -86,6 +86,9 @@ class InstanceBody(BaseModel):
     )
     drain: DrainBody | None = Field(description="set while it finishes requests before stopping")
     memory: MemoryBody = Field(description="memory that it is expected to need")
+    held: MemoryBody | None = Field(
+        None, description="memory that counts as its own now; null without a process"
+    )
     generation: int = Field(description="number of its current or last process")
     port: int | None = Field(description="port of its engine")
     pid: int | None = Field(description="process ID of its engine; null if not running")

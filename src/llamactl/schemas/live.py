@@ -43,6 +43,11 @@ class MachineNumbers(BaseModel):
     )
     leases: int = Field(description="running requests")
     running: int = Field(description="instances with a process")
+    next_out: dict[str, str] = Field(
+        default_factory=dict,
+        description="by device, RAM or a GPU: ID of the instance that leaves first if a request "
+        "needs room there",
+    )
 
 
 class LiveBody(BaseModel):

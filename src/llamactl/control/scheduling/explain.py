@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from llamactl.config import Settings
+from llamactl.config import Settings, SettingsHolder
 from llamactl.control.lifecycle.registry import ManagedInstance
 from llamactl.control.scheduling.findings import Findings
 from llamactl.control.scheduling.scheduler import Plan, Scheduler
 from llamactl.control.scheduling.start_queue import StartRequester
 from llamactl.core.instance import policies
 from llamactl.core.lifecycle import COMING, GOING, State
-from llamactl.policy.scheduling.admission import Admit, Evict, Refuse
+from llamactl.policy.scheduling.admission import Admit, Evict, Refuse, next_out
 
 Action = Literal["serve", "start", "evict", "wait", "refuse"]
 
@@ -56,6 +56,13 @@ def outlook(
     if now.state in GOING and isinstance(plan.decision, Admit):
         return StartPlan("wait", f"it is {now.state}, and will be started again after that")
     return _told(managed, plan, clock, asker)
+
+
+def next_out_of(scheduler: Scheduler, held: SettingsHolder) -> dict[str, str]:
+    """By device: the id of who leaves first if a request needs room there."""
+    if not held.current.instances.enable_lru_eviction:
+        return {}
+    return next_out(scheduler.places.occupants(scheduler.evictions.leaving))
 
 
 def _refusal(managed: ManagedInstance, settings: Settings, clock: float) -> StartPlan | None:

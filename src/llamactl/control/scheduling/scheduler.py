@@ -30,7 +30,14 @@ from llamactl.core.instance import Instance
 from llamactl.core.lifecycle import Command
 from llamactl.core.memory import Need
 from llamactl.core.ports.activator import Leases
-from llamactl.policy.scheduling.admission import Admit, Decision, Evict, Refuse, Wait, schedule
+from llamactl.policy.scheduling.admission import (
+    Admit,
+    Decision,
+    Evict,
+    Refuse,
+    Wait,
+    schedule,
+)
 from llamactl.policy.scheduling.capacity import Limits, memory_left
 from llamactl.policy.scheduling.claims import Candidate
 from llamactl.policy.seldom import Seldom
@@ -57,14 +64,14 @@ class Scheduler:
         self._limits = limits  # as they are now; an instance that has a place keeps it
         self._evicts_for_requests = evicts_for_requests
         self.queue = StartQueue()
-        self._places = Places(leases)
+        self.places = Places(leases)
         self.evictions = Evictions(leases, event_log, self.queue)
         self._wakeup = Wakeup(self._decide)
         self._told = Seldom()
         self._closed = False
 
     def __repr__(self) -> str:
-        return f"<Scheduler {len(self.queue)} waiting, {len(self._places.holding)} holding>"
+        return f"<Scheduler {len(self.queue)} waiting, {len(self.places.holding)} holding>"
 
     async def place(
         self, managed: ManagedInstance, asker: StartRequester, findings: Findings | None = None
@@ -80,8 +87,8 @@ class Scheduler:
             raise ShuttingDown("llamactl is shutting down and starts no more instances")
         if managed.deleted:
             raise InstanceNotFound(f"{managed.instance.name} was deleted")
-        if not self._places.needs_one(managed):
-            self._places.grant(managed, 1)
+        if not self.places.needs_one(managed):
+            self.places.grant(managed, 1)
             return
         kept_s = self._limits().min_residency
         ticket, waiter = self.queue.join(managed, asker, kept_s, time.monotonic(), findings)
@@ -110,25 +117,25 @@ class Scheduler:
         mine = Ticket(managed, [Waiter(asker, asyncio.Future())], findings=findings)
         decision = self._schedule([*others, mine], now)[-1]
         gone = decision.victims if isinstance(decision, Evict) else ()
-        victims = [m for m in self._places.holding.values() if m.instance.id in gone]
+        victims = [m for m in self.places.holding.values() if m.instance.id in gone]
         return Plan(decision, len(others), victims)
 
     def ahead_of(self, managed: ManagedInstance, asker: StartRequester) -> int:
         """How many instances that are waited for come first."""
-        if not self._places.needs_one(managed):
+        if not self.places.needs_one(managed):
             return 0
         kept_s = self._limits().min_residency
         return len(self.queue.ahead_of(managed, asker, kept_s, time.monotonic()))
 
     def memory_left(self) -> Need:
         """What admission takes to be free."""
-        return memory_left(self._places.occupants(self.evictions.leaving), self._limits())
+        return memory_left(self.places.occupants(self.evictions.leaving), self._limits())
 
     def check_changes(self, changes: Sequence[tuple[Instance, Need]]) -> None:
         """Raise NoCapacity if running instances, changed so, would find no room together."""
         ids = {changed.id for changed, _ in changes}
         candidates = [Candidate(c.id, c.name, group=c.options.group, need=n) for c, n in changes]
-        occupants = self._places.occupants(self.evictions.leaving)
+        occupants = self.places.occupants(self.evictions.leaving)
         others = [o for o in occupants if o.id not in ids]
         decisions = schedule(candidates, others, self._limits(), time.monotonic())
         for one, decision in zip(candidates, decisions, strict=True):
@@ -147,17 +154,17 @@ class Scheduler:
 
     def started(self, managed: ManagedInstance) -> None:
         """The command was obeyed, or given up: from now on the state itself holds the place."""
-        self._places.started(managed)
+        self.places.started(managed)
         self.poke()
 
     def moved(self, managed: ManagedInstance) -> None:
         """An instance's state changed."""
-        self._places.moved(managed)
+        self.places.moved(managed)
         self.poke()
 
     def forget(self, managed: ManagedInstance) -> None:
         """It was deleted, and none of its processes is running."""
-        self._places.forget(managed)
+        self.places.forget(managed)
         self.poke()
 
     def dismiss(self, managed: ManagedInstance) -> None:
@@ -188,9 +195,9 @@ class Scheduler:
                 case Admit(node=node):
                     self.evictions.reading.end(ticket.managed)
                     ticket.settle_on(node)
-                    self._places.grant(ticket.managed, self.queue.serve(ticket))
+                    self.places.grant(ticket.managed, self.queue.serve(ticket))
                 case Evict(victims=ids, node=node):
-                    victims = [self._places.holding[identity] for identity in ids]
+                    victims = [self.places.holding[identity] for identity in ids]
                     stays = node in ("", ticket.managed.replica.context.node.id)
                     self.evictions.evict(victims, ticket, decision, reads=stays)
                 case Refuse():
@@ -205,7 +212,7 @@ class Scheduler:
         evicts = self._evicts_for_requests()
         able = [ticket for ticket in tickets if ticket.refusal is None]
         candidates = [ticket.candidate(evicts_for_requests=evicts) for ticket in able]
-        occupants = self._places.occupants(self.evictions.leaving)
+        occupants = self.places.occupants(self.evictions.leaving)
         decisions = iter(schedule(candidates, occupants, self._limits(), now))
         return [
             next(decisions) if ticket.refusal is None else Wait(ticket.refusal.message)

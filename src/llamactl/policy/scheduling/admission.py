@@ -15,6 +15,7 @@ from functools import cached_property
 from llamactl.core.memory import Need
 from llamactl.policy.scheduling.capacity import Limits, Taken
 from llamactl.policy.scheduling.claims import Candidate, Occupant, OccupantState
+from llamactl.policy.scheduling.node_memory import RAM
 from llamactl.policy.scheduling.placement import best
 
 
@@ -64,6 +65,18 @@ def schedule(
     return [room.decide(candidate) for candidate in candidates]
 
 
+def next_out(occupants: Iterable[Occupant]) -> dict[str, str]:
+    """By device: whose memory there comes free first if room has to be made; ids."""
+    found: dict[str, str] = {}
+    for one in _in_order(occupants):
+        devices = [device for device, size in one.need.gpus.items() if size]
+        if one.need.ram or one.need.shared:
+            devices.append(RAM)
+        for device in devices:
+            found.setdefault(device, one.id)
+    return found
+
+
 class _Room:
     """The picture while decisions are made: each of them changes it for those that follow."""
 
@@ -100,10 +113,7 @@ class _Room:
 
     @cached_property
     def _movable(self) -> list[Occupant]:
-        """Those that could be asked to leave, the least worthy first."""
-        stuck = (OccupantState.STARTING, OccupantState.LEAVING)
-        found = [o for o in self._occupants if not o.pinned and o.standing not in stuck]
-        return sorted(found, key=_worth)
+        return _in_order(self._occupants)
 
     def decide(self, one: Candidate) -> Decision:
         """1. Not due yet: wait. 2. There is room: admit. 3. What is leaving makes it: wait.
@@ -253,6 +263,13 @@ _NEVER = float("inf")
 def _why(spots: Sequence[Candidate], lacks: Callable[[Candidate], list[str]]) -> str:
     """What each of them lacks, said once."""
     return "; ".join(dict.fromkeys(reason for spot in spots for reason in lacks(spot)))
+
+
+def _in_order(occupants: Iterable[Occupant]) -> list[Occupant]:
+    """Those that could be asked to leave, the least worthy first."""
+    stuck = (OccupantState.STARTING, OccupantState.LEAVING)
+    found = [one for one in occupants if not one.pinned and one.standing not in stuck]
+    return sorted(found, key=_worth)
 
 
 def _worth(one: Occupant) -> tuple[bool, int, float, str]:

@@ -120,7 +120,7 @@ class _View:
         replica, runner = managed.replica, managed.replica.runner
         row = (
             managed.instance, runner.now, runner.since, replica.last_exit, replica.pid,
-            replica.engine.port, managed.need,
+            replica.engine.port, managed.need, managed.launched, managed.asleep,
         )  # fmt: skip
         before = self._rows.get(managed.instance.id)
         self._rows[managed.instance.id] = row
