@@ -39,7 +39,7 @@ def define(server: Served) -> None:
 
 def opened(browser: Browser, server: Served, scheme: str) -> Page:
     page = browser.new_page(viewport=SIZE, color_scheme=scheme)  # type: ignore[arg-type]
-    page.goto(server.url)
+    page.goto(f"{server.url}/#/instances")
     sign_in(page, server.key)
     return page
 
@@ -63,6 +63,9 @@ def main() -> None:
         page.get_by_role("link", name="smollm2", exact=True).wait_for()
         page.get_by_text("2 running").wait_for()
         keep(page, "instances")
+        go(page, "dashboard")
+        page.get_by_role("slider").first.wait_for()
+        keep(page, "dashboard")
         page = opened(browser, server, "dark")
         go(page, "chat?model=smollm2")
         page.get_by_placeholder("Write a message").fill(QUESTION)

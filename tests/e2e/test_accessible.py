@@ -15,9 +15,11 @@ from support.window import PHONE, WIDE, Windows, go, keep
 
 # where each page is, its heading, and what it shows once all of it is there
 PAGES = {
+    "dashboard": ("dashboard", "Dashboard", "Context reused"),
     "instances": ("instances", "Instances", "broken"),
     "instance": ("instances/tiny", "tiny", "Command"),
     "failed": ("instances/broken", "broken", "View log"),
+    "charts": ("instances/tiny?tab=charts", "tiny", "Context reused"),
     "connect": ("instances/tiny?tab=connect", "tiny", "Make a key here"),
     "log": ("instances/tiny?tab=log", "tiny", "Wrap lines"),
     "events": ("instances/tiny?tab=events", "tiny", "Became ready"),
@@ -56,6 +58,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterat
             hello = [{"role": "user", "content": "Hello"}]
             said = {"model": model, "messages": hello, "max_tokens": 40}
             served.request("POST", "/v1/chat/completions", said, key=key_shown)
+        served.request("POST", "/v1/completions", {"model": "tiny", "prompt": "a", "max_tokens": 2})
         yield served
 
 

@@ -46,6 +46,14 @@ def test_found_and_scrolled(server: Served, windows: Windows) -> None:
     expect(page.get_by_role("link", name="model-0777")).to_be_visible()
 
 
+def test_the_dashboard_counts_them(server: Served, windows: Windows) -> None:
+    page = windows(server, path="#/dashboard")
+
+    expect(page.get_by_text("0 of 1000 instances running")).to_be_visible()
+    expect(page.get_by_text("No instance uses it.")).to_be_visible()
+    expect(page.get_by_role("heading", name="No requests in the last hour")).to_be_visible()
+
+
 def test_what_changes_is_seen(server: Served, windows: Windows) -> None:
     page = windows(server)
     expect(page.get_by_role("link", name="model-0000")).to_be_visible()
@@ -76,7 +84,7 @@ def test_many_tabs_leave_each_other_a_connection(server: Served, windows: Window
     tabs = [first.context.new_page() for _ in range(8)]
     for before, tab in zip([first, *tabs], tabs, strict=False):
         look(before, away=True)
-        tab.goto(server.url)
+        tab.goto(f"{server.url}/#/instances")
         expect(tab.get_by_role("link", name="model-0002")).to_be_visible()
     server.request("POST", f"{BASE}/model-0002/start")
     server.request("POST", f"{BASE}/model-0003/start")

@@ -71,7 +71,7 @@ def test_counters_that_start_again_take_nothing_back(story: list[tuple[Served, b
     for came, is_lost in story:
         now = came if is_lost else now + came
         if is_lost and before is not None and not _went_back(before, now):
-            before = None  # it can't be seen that they were lost: what grew is not told apart
+            before = None  # that they were lost can't be seen: as if there had been none before
         new = since(before, now)
         assert all(getattr(new, name) >= 0 for name in COUNTED)
         found, expected, before = found + new, expected + came, now

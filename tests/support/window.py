@@ -37,7 +37,7 @@ class Windows:
         self.complaints: list[str] = []  # what the browser had to say: scripts, styles, policies
 
     def __call__(
-        self, server: Served, *, key: str | None = None, path: str = "", **more: Any
+        self, server: Served, *, key: str | None = None, path: str = "#/instances", **more: Any
     ) -> Page:
         context = self.browser.new_context(**{"viewport": WIDE, **more})
         context.set_default_timeout(WAIT_MS)

@@ -4,10 +4,10 @@ import {
   createRoute,
   createRouter,
   lazyRouteComponent,
-  redirect,
 } from "@tanstack/react-router";
 import { InstanceList } from "./instances/InstanceList";
 import { searchOf } from "./requests/log";
+import { Landing } from "./shell/Landing";
 import { Root } from "./shell/Root";
 import { Broken, Unknown } from "./shell/Trouble";
 
@@ -16,9 +16,12 @@ const root = createRootRoute({ component: Root });
 const index = createRoute({
   getParentRoute: () => root,
   path: "/",
-  beforeLoad: () => {
-    throw redirect({ to: "/instances" });
-  },
+  component: Landing,
+});
+const dashboard = createRoute({
+  getParentRoute: () => root,
+  path: "/dashboard",
+  component: lazyRouteComponent(() => import("./dashboard/DashboardPage"), "DashboardPage"),
 });
 const instances = createRoute({
   getParentRoute: () => root,
@@ -84,6 +87,7 @@ export const router = createRouter({
   defaultNotFoundComponent: Unknown,
   routeTree: root.addChildren([
     index,
+    dashboard,
     instances,
     create,
     instance,

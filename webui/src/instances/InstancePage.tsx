@@ -39,6 +39,10 @@ const Connect = lazy(() =>
   import("../connect/Connect").then((module) => ({ default: module.Connect })),
 );
 
+const Charts = lazy(() =>
+  import("../dashboard/Charts").then((module) => ({ default: module.Charts })),
+);
+
 export function InstancePage() {
   const { name } = useParams({ from: "/instances/$name" });
   const { tab } = useSearch({ from: "/instances/$name" });
@@ -97,12 +101,18 @@ export function InstancePage() {
       >
         <Tabs.List mb="md">
           <Tabs.Tab value="overview">Overview</Tabs.Tab>
+          <Tabs.Tab value="charts">Charts</Tabs.Tab>
           <Tabs.Tab value="connect">Connect</Tabs.Tab>
           <Tabs.Tab value="log">Log</Tabs.Tab>
           <Tabs.Tab value="events">Events</Tabs.Tab>
         </Tabs.List>
         <Tabs.Panel value="overview">
           <Overview row={row} />
+        </Tabs.Panel>
+        <Tabs.Panel value="charts">
+          <Suspense fallback={<Loader aria-label="Loading" />}>
+            <Charts instance={instance.name} />
+          </Suspense>
         </Tabs.Panel>
         <Tabs.Panel value="connect">
           <Suspense fallback={<Loader aria-label="Loading" />}>

@@ -16,6 +16,7 @@ import {
   IconBox,
   IconCpu,
   IconKey,
+  IconLayoutDashboard,
   IconMessages,
   IconMoon,
   IconServer2,
@@ -31,6 +32,7 @@ import { AnchorLink, PlaceLink } from "../ui/links";
 import { LostBanner } from "./LostBanner";
 
 const PLACES = [
+  { to: "/dashboard", label: "Dashboard", Icon: IconLayoutDashboard, chat: false },
   { to: "/instances", label: "Instances", Icon: IconServer2, chat: false },
   { to: "/chat", label: "Chat", Icon: IconMessages, chat: true },
   { to: "/models", label: "Models", Icon: IconBox, chat: false },
