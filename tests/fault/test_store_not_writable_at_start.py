@@ -144,6 +144,7 @@ def test_an_older_schema_is_read_where_it_can_not_be_migrated(tmp_path: Path) ->
         create_fake(server, tmp_path, "off", start=False)
     with store(data) as connection:
         connection.execute("DROP TABLE sessions")
+        connection.execute("DROP TABLE history")
         connection.execute("DROP TABLE processes")
         connection.execute(PROCESSES_OF_0004)
         connection.execute("UPDATE alembic_version SET version_num = '0004'")
