@@ -55,6 +55,7 @@ REACHED: dict[str, tuple[Callable[[Client], object], str]] = {
     "POST /api/v1/session/link": (lambda c: c.sign_in_link(), "open"),
     "GET /api/v1/history": (lambda c: c.history("1d", _), ""),
     "GET /api/v1/config/settings": (lambda c: c.config.settings(), "config show"),
+    "GET /api/v1/models/starters": (lambda c: c.models.starters(), "models starters"),
     "GET /api/v1/models/search": (lambda c: c.models.search(_), "models search"),
     "GET /api/v1/models/repository": (lambda c: c.models.repository(_), "models search"),
     "POST /api/v1/models/jobs/{job_id}/pause": (lambda c: c.models.pause(_), "models jobs"),

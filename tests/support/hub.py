@@ -10,13 +10,14 @@ import hashlib
 import json
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
 COMMIT = "c" * 40
+CHANGED = "2026-03-04T05:06:07.000Z"  # the last change of every repository
 
 
 @dataclass
@@ -32,6 +33,8 @@ class Asked:
 @dataclass
 class Hub:
     repos: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    licenses: dict[str, str] = field(default_factory=dict)  # by repository
+    broken: Callable[[Handler], None] | None = None  # what the API answers instead
     gated: set[str] = field(default_factory=set)
     cuts: deque[int] = field(default_factory=deque)  # bytes after which a file's answer breaks
     statuses: deque[int] = field(default_factory=deque)  # of the next answers to a file
@@ -94,7 +97,10 @@ class Handler(BaseHTTPRequestHandler):
         asked = Asked(host, self.command, path, self.headers.get("authorization", ""))
         self.hub.asked.append(asked)
         parts = path.strip("/").split("/")
-        if parts == ["api", "models"]:
+        if parts[0] == "api" and self.hub.broken is not None:
+            self.close_connection = True
+            self.hub.broken(self)
+        elif parts == ["api", "models"]:
             self._search(parse_qs(urlsplit(self.path).query))
         elif parts[0] == "api":
             self._info("/".join(parts[2:4]), asked)
@@ -129,13 +135,17 @@ class Handler(BaseHTTPRequestHandler):
         words = query.get("search", [""])[0].lower()
         rows = [
             {"id": repo, "modelId": repo, "downloads": 1234 * n, "likes": n, "private": False,
-             "gated": "manual" if repo in self.hub.gated else False, "tags": query["filter"]}
+             "gated": "manual" if repo in self.hub.gated else False,
+             "tags": [*query["filter"], *self._tags(repo)], "lastModified": CHANGED}
             for n, repo in enumerate(self.hub.repos, 1)
             if words in repo.lower()
         ]  # fmt: skip
         body = json.dumps(rows).encode()
         self._head(200, {"content-type": "application/json"}, len(body))
         self.wfile.write(body)
+
+    def _tags(self, repo: str) -> list[str]:
+        return [f"license:{self.hub.licenses[repo]}"] if repo in self.hub.licenses else []
 
     def _info(self, repo: str, asked: Asked) -> None:
         if self._refused(repo, asked):
@@ -147,7 +157,8 @@ class Handler(BaseHTTPRequestHandler):
                      "pointerSize": 134}}
             for name, data in self.hub.repos[repo].items()
         ]  # fmt: skip
-        said = {"id": repo, "modelId": repo, "sha": COMMIT, "siblings": rows, "private": False}
+        said = {"id": repo, "modelId": repo, "sha": COMMIT, "siblings": rows, "private": False,
+                "tags": self._tags(repo), "lastModified": CHANGED}  # fmt: skip
         body = json.dumps(said).encode()
         self._head(200, {"content-type": "application/json"}, len(body))
         self.wfile.write(body)

@@ -14,7 +14,6 @@ from llamactl.app.wiring import Parts
 from llamactl.control.engine_numbers import engine_numbers
 from llamactl.control.preview import Previews
 from llamactl.control.request_log import RequestLog
-from llamactl.models import Hub
 from llamactl.proxy import ManagementApi
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def _services(parts: Parts, upgrade: Callable[[], Awaitable[int]], info: ServerI
         held.current, control.instances, control.definitions, access.keys, access.ring,
         parts.node.engines, parts.storage.event_log, numbers, parts.degraded, control.reload,
         control.reconciler, upgrade, files.here.catalog, files.downloads, access.sessions,
-        access.tickets, previews, parts.watch, Hub(parts.environ), files.here.confinement, info,
+        access.tickets, previews, parts.watch, files.hub, files.here.confinement, info,
         parts.node.nodes.local.contexts, NodesNow(parts),
         RequestLog(parts.processes.requests, held.current.log.recent_requests), parts.history,
     )  # fmt: skip

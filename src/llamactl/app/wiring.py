@@ -52,7 +52,8 @@ from llamactl.core.ports.node import LOCAL
 from llamactl.core.routes import RouteTable
 from llamactl.hot_restart import Rights
 from llamactl.hot_restart.activator import SwitchableActivator
-from llamactl.models import Downloads
+from llamactl.models import Downloads, Hub
+from llamactl.models.hub.fit import Room
 from llamactl.node import (
     CommandEngineProbe,
     DataDir,
@@ -182,6 +183,7 @@ class Storage:
 class ModelFiles:
     here: MachineModels
     downloads: Downloads
+    hub: Hub
 
     @classmethod
     def of(
@@ -193,7 +195,8 @@ class ModelFiles:
             SqlJobStore(storage.database), settings.model_cache(environ), environ,
             most=settings.models.max_downloads, room=lambda: room_of(limits()),
         )  # fmt: skip
-        return cls(MachineModels.of(held, environ), downloads)
+        hub = Hub(environ, lambda: Room(room_of(limits()), sum(limits().gpus.values())))
+        return cls(MachineModels.of(held, environ), downloads, hub)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from llamactl.models.downloads import Downloads
     from llamactl.models.facts import GgufReader, ModelReader
     from llamactl.models.gguf import UnreadableModel
-    from llamactl.models.hub import Hub
+    from llamactl.models.hub.hub import Hub
     from llamactl.models.inspection import Inspection, inspect
     from llamactl.models.served import ServedModels
 
 # Imported when they are used: commands and processes that need only names start faster.
 _MODULES = {
     "Catalog": "catalog", "Confinement": "confinement", "Downloads": "downloads",
-    "GgufReader": "facts", "Hub": "hub", "Inspection": "inspection", "LocalModel": "catalog",
+    "GgufReader": "facts", "Hub": "hub.hub", "Inspection": "inspection", "LocalModel": "catalog",
     "ModelReader": "facts", "ServedModels": "served", "UnreadableModel": "gguf",
     "inspect": "inspection",
 }  # fmt: skip

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
+from typing import Literal
+
 from pydantic import BaseModel, Field
 
 from llamactl.core.downloads import JobKind, JobState
+
+Fit = Literal["yes", "tight", "no"]
 
 
 class ModelBody(BaseModel):
@@ -85,6 +90,29 @@ class JobBody(BaseModel):
     left_s: float | None = Field(description="estimated seconds left")
 
 
+class StarterBody(BaseModel):
+    """A good first model."""
+
+    name: str = Field(description="for people")
+    model: str = Field(description="value for a download: org/repo/file.gguf")
+    repo: str = Field(description="repository on the hub")
+    size: int | None = Field(description="bytes to download; null if only the hub knows")
+    memory: int | None = Field(
+        description="bytes of memory that it needs with a context of some thousand tokens, "
+        "estimated from its size; null if the size is unknown"
+    )
+    fits: Fit | None = Field(
+        description="whether it fits with nothing else running: `tight` leaves little memory for "
+        "a context; null if unknown"
+    )
+    slow: bool = Field(description="whether it is slow here, because it does not fit on a GPU")
+    license: str = Field(description="licence, by the hub's name")
+    released: str = Field(description="year and month in which the model was published")
+    purpose: str = Field(description="what it is good for")
+    source: str = Field(description="URL of its page")
+    checked: date = Field(description="day on which this entry was last checked")
+
+
 class FoundBody(BaseModel):
     """A repository on the hub."""
 
@@ -92,6 +120,8 @@ class FoundBody(BaseModel):
     downloads: int = Field(description="recent downloads, as counted by the hub")
     likes: int = Field(description="likes on the hub")
     gated: bool = Field(description="whether its terms must first be accepted on the hub")
+    license: str = Field("", description="licence, by the hub's name; empty if it names none")
+    modified: float | None = Field(None, description="Unix seconds of its last change")
 
 
 class ChoiceBody(BaseModel):
@@ -102,10 +132,17 @@ class ChoiceBody(BaseModel):
     size: int = Field(description="bytes, of all parts")
     parts: int = Field(description="number of files")
     fits: bool | None = Field(description="whether it fits, judged only by size; null if unknown")
+    fit: Fit | None = Field(
+        None, description="the same, where `tight` leaves little memory for a context"
+    )
+    recommended: bool = Field(False, description="whether it is the one to choose for this machine")
+    reason: str = Field("", description="why it is recommended")
 
 
 class RepositoryBody(BaseModel):
     """The models in a repository on the hub."""
 
-    choices: list[ChoiceBody] = Field(description="available models")
+    choices: list[ChoiceBody] = Field(description="available models, the smallest first")
     mmproj: bool = Field(description="whether it has a projector for images")
+    license: str = Field("", description="licence, by the hub's name; empty if it names none")
+    modified: float | None = Field(None, description="Unix seconds of its last change")

@@ -15,6 +15,7 @@ from fastapi.responses import StreamingResponse
 from llamactl.api.bodies import fit_fields
 from llamactl.api.errors import answers
 from llamactl.api.event_stream import event_stream
+from llamactl.api.hub_bodies import repository_body, starter_body
 from llamactl.api.parameters import JobId
 from llamactl.api.services import GUARDS, Services, ServicesDep
 from llamactl.core.downloads import DownloadJob
@@ -22,8 +23,8 @@ from llamactl.core.errors import Conflict, InvalidRequest, LlamactlError, Unknow
 from llamactl.core.instance import InstanceOptions
 from llamactl.core.model import part_names
 from llamactl.models import Inspection, LocalModel, UnreadableModel, inspect
+from llamactl.models.hub.starters import starters, suited
 from llamactl.schemas.models import (
-    ChoiceBody,
     DownloadRequest,
     FitBody,
     FoundBody,
@@ -31,6 +32,7 @@ from llamactl.schemas.models import (
     JobBody,
     ModelBody,
     RepositoryBody,
+    StarterBody,
 )
 
 router = APIRouter(prefix="/api/v1/models", dependencies=GUARDS, tags=["models"])
@@ -132,6 +134,12 @@ async def resume_job(job_id: JobId, services: ServicesDep) -> JobBody:
     return job_body(await services.downloads.resume(job_id))
 
 
+@router.get("/starters", responses=answers())
+async def list_starters(services: ServicesDep) -> list[StarterBody]:
+    """List good first models, those that suit this machine best first. Does not ask the hub."""
+    return [starter_body(one) for one in suited(starters(), services.hub.room())]
+
+
 @router.get("/search", responses=answers(502))
 async def search_hub(
     query: Annotated[
@@ -148,13 +156,7 @@ async def look_into_repository(
     repo: Annotated[str, Query(max_length=500, description="org/repo")], services: ServicesDep
 ) -> RepositoryBody:
     """List the models in a repository on the hub, and whether each can run here."""
-    seen = await services.hub.repository(repo)
-    room = services.downloads.room()
-    rows = [
-        ChoiceBody(**row, fits=None if room is None else row["size"] <= room)
-        for row in seen["found"]
-    ]
-    return RepositoryBody(choices=rows, mmproj=seen["mmproj"])
+    return repository_body(await services.hub.repository(repo), services.hub.room())
 
 
 @router.get(

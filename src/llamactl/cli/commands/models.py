@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -99,6 +100,28 @@ def jobs(
 
 @commands.command()
 @command
+@examples("llamactl models starters")
+def starters(s: Session) -> None:
+    """List good first models for the server's machine, the best ones first."""
+    rows = s.client.models.starters()
+    if s.as_json:
+        s.print_json(rows)
+        return
+    s.table(
+        ("NAME", "DOWNLOAD", "MEMORY", "FITS", "LICENCE", "RELEASED", "MODEL"),
+        [
+            (row.name, size(row.size) if row.size else "?",
+             size(row.memory) if row.memory else "?",
+             _fits(row.fits) + (", slow" if row.slow and row.fits in ("yes", "tight") else ""),
+             row.license, row.released, row.model)
+            for row in rows
+        ],
+    )  # fmt: skip
+    typer.echo("Download one with `llamactl models pull MODEL`.", err=True)
+
+
+@commands.command()
+@command
 @examples("llamactl models search gemma", "llamactl models search ggml-org/gemma-3-1b-it-GGUF")
 def search(
     s: Session,
@@ -111,22 +134,38 @@ def search(
             s.print_json(seen)
         else:
             s.table(
-                ("QUANT", "SIZE", "FITS", "FILE"),
+                ("QUANT", "SIZE", "FITS", "FILE", "NOTE"),
                 [
-                    (row.quant, size(row.size), {True: "yes", False: "no", None: "?"}[row.fits],
-                     row.file)
+                    (row.quant, size(row.size), _fits(row.fit), row.file,
+                     f"recommended: {row.reason}" if row.recommended else "")
                     for row in seen.choices
                 ],
             )  # fmt: skip
+            typer.echo(
+                f"Licence: {seen.license or 'unknown'}. Changed: {_day(seen.modified) or '?'}.",
+                err=True,
+            )
         return
     rows = s.client.models.search(words)
     if s.as_json:
         s.print_json(rows)
         return
     s.table(
-        ("REPOSITORY", "DOWNLOADS", "LIKES", "NOTE"),
-        [(row.repo, row.downloads, row.likes, "gated" if row.gated else "") for row in rows],
-    )
+        ("REPOSITORY", "DOWNLOADS", "LIKES", "LICENCE", "CHANGED", "NOTE"),
+        [
+            (row.repo, row.downloads, row.likes, row.license, _day(row.modified),
+             "gated" if row.gated else "")
+            for row in rows
+        ],
+    )  # fmt: skip
+
+
+def _fits(fit: str | None) -> str:
+    return "?" if fit is None else fit
+
+
+def _day(modified: float | None) -> str:
+    return "" if modified is None else f"{datetime.fromtimestamp(modified, UTC):%Y-%m-%d}"
 
 
 @commands.command("rm")

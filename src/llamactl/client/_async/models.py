@@ -7,7 +7,14 @@ from contextlib import aclosing
 
 from llamactl.client._async.transport import AsyncTransport
 from llamactl.client.calls import API, Call, path
-from llamactl.schemas.models import FoundBody, InspectionBody, JobBody, ModelBody, RepositoryBody
+from llamactl.schemas.models import (
+    FoundBody,
+    InspectionBody,
+    JobBody,
+    ModelBody,
+    RepositoryBody,
+    StarterBody,
+)
 
 
 class AsyncModels:
@@ -50,6 +57,11 @@ class AsyncModels:
         """Repositories of the hub that have GGUF files."""
         call = Call("GET", f"{API}/models/search", {"q": words})
         return await self._transport.read(list[FoundBody], call)
+
+    async def starters(self) -> Sequence[StarterBody]:
+        """Good first models, those that suit the server's machine best first."""
+        call = Call("GET", f"{API}/models/starters")
+        return await self._transport.read(list[StarterBody], call)
 
     async def repository(self, repo: str) -> RepositoryBody:
         """The models of one of the hub's."""

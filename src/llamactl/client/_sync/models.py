@@ -7,7 +7,14 @@ from contextlib import closing
 
 from llamactl.client._sync.transport import Transport
 from llamactl.client.calls import API, Call, path
-from llamactl.schemas.models import FoundBody, InspectionBody, JobBody, ModelBody, RepositoryBody
+from llamactl.schemas.models import (
+    FoundBody,
+    InspectionBody,
+    JobBody,
+    ModelBody,
+    RepositoryBody,
+    StarterBody,
+)
 
 
 class Models:
@@ -50,6 +57,11 @@ class Models:
         """Repositories of the hub that have GGUF files."""
         call = Call("GET", f"{API}/models/search", {"q": words})
         return self._transport.read(list[FoundBody], call)
+
+    def starters(self) -> Sequence[StarterBody]:
+        """Good first models, those that suit the server's machine best first."""
+        call = Call("GET", f"{API}/models/starters")
+        return self._transport.read(list[StarterBody], call)
 
     def repository(self, repo: str) -> RepositoryBody:
         """The models of one of the hub's."""

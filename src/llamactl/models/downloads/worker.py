@@ -6,7 +6,7 @@ import json
 import sys
 
 from llamactl.core.errors import HubUnreachable
-from llamactl.models.reach import check_reachable
+from llamactl.models.hub.reach import check_reachable
 
 
 def main() -> None:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
 import orjson
 
 from llamactl.core.errors import HubUnreachable
+from llamactl.models.hub.fit import Room
 from llamactl.models.naming import read_reference
 
-_LONGEST_S = 30.0
+_LONGEST_S = 30.0  # the process limits how long the hub takes; this is for one that hangs itself
 
 
 class Hub:
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str], room: Callable[[], Room]) -> None:
+        """`room`: of this machine."""
+        self.room = room
         self._environ = {k: v for k, v in environ.items() if not k.startswith("LLAMACTL_")}
 
     async def search(self, query: str) -> list[dict[str, Any]]:
@@ -31,7 +34,7 @@ class Hub:
 
     async def _ask(self, spec: Mapping[str, str]) -> dict[str, Any]:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "llamactl.models.search",
+            sys.executable, "-m", "llamactl.models.hub.search",
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL, env=self._environ,
         )  # fmt: skip
@@ -47,5 +50,6 @@ class Hub:
                 process.kill()
             await process.wait()
         if "error" in said:
-            raise HubUnreachable(str(said["error"]))
+            kind = {"kind": said["kind"]} if "kind" in said else None
+            raise HubUnreachable(str(said["error"]), details=kind)
         return dict(said)
