@@ -102,7 +102,7 @@ def jobs(
 @command
 @examples("llamactl models starters")
 def starters(s: Session) -> None:
-    """List good first models for the server's machine, the best ones first."""
+    """List good first models, the most suitable for the machine first."""
     rows = s.client.models.starters()
     if s.as_json:
         s.print_json(rows)
