@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 from llamactl.client import Client
 from support.hub import Hub, hub
 from support.served import Served, data_folder, serve
-from support.window import Windows, go
+from support.window import Windows, go, keep
 
 REPO = "people/small-GGUF"
 
@@ -34,6 +34,74 @@ def place(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterato
         ours.gated.add("people/closed-GGUF")
         with serve(data_folder(folder, "{}"), ours.environment(folder / "cache")) as server:
             yield Place(server, ours)
+
+
+STARTER = "Qwen/Qwen3-0.6B-GGUF"
+
+
+def test_a_first_model_is_one_click_away(place: Place, windows: Windows, tiny_model: Path) -> None:
+    place.hub.repos[STARTER] = {"Qwen3-0.6B-Q8_0.gguf": tiny_model.read_bytes()}
+    page = windows(place.server, path="#/models")
+    expect(page.get_by_role("heading", name="No models yet")).to_be_visible()
+    first = page.get_by_role("region", name="Good first models")
+    expect(first).to_contain_text("Fits in memory")
+    expect(first).to_contain_text("apache-2.0")
+    first.get_by_role("button", name="Show all").click()
+    keep(page, "first-models")
+    first.get_by_role("button", name="Download Qwen3 0.6B").click()
+    card = page.get_by_role("article").filter(has_text=f"{STARTER}:Q8_0")
+    expect(card).to_be_visible()
+    expect(first).to_be_hidden()
+
+    page.get_by_role("button", name="Download a model").click()
+    first = page.get_by_role("dialog").get_by_role("region", name="Good first models")
+    first.get_by_role("button", name="Show all").click()
+    expect(first).to_contain_text("On this machine")
+    expect(first.get_by_role("button", name="Download Qwen3 0.6B")).to_be_hidden()
+    page.keyboard.press("Escape")
+    with Client(place.server.url, api_key=place.server.key) as client:
+        client.models.delete(f"{STARTER}:Q8_0")
+        client.models.cancel(client.models.jobs()[0].id)
+    del place.hub.repos[STARTER]
+
+
+def test_one_quantisation_is_recommended_and_results_are_kept(
+    place: Place, windows: Windows
+) -> None:
+    place.hub.licenses[REPO] = "mit"
+    page = windows(place.server, path="#/models")
+    page.get_by_role("button", name="Download a model").first.click()
+    dialog = page.get_by_role("dialog")
+    search = dialog.get_by_label("Search the hub")
+    search.fill("GGUF")
+    page.keyboard.press("Enter")
+    expect(dialog.get_by_text("downloads · mit · changed")).to_have_count(1)
+    dialog.get_by_role("button", name=REPO).click()
+    expect(dialog.get_by_text("Licence: mit")).to_be_visible()
+    expect(dialog.get_by_text("Recommended")).to_have_count(1)
+    expect(dialog.get_by_text("from Q4_K_M to Q6_K")).to_be_visible()
+    expect(dialog.get_by_text("Fits in memory")).to_have_count(2)
+    keep(page, "models-recommended")
+    dialog.get_by_role("button", name="Back to results").click()
+    expect(search).to_be_focused()
+    expect(search).to_have_value("GGUF")
+    expect(dialog.get_by_role("button", name="people/other-GGUF")).to_be_visible()
+
+
+def test_a_hub_out_of_reach_says_what_to_do(place: Place, windows: Windows) -> None:
+    page = windows(place.server, path="#/models")
+    page.get_by_role("button", name="Download a model").first.click()
+    dialog = page.get_by_role("dialog")
+    place.hub.broken = lambda handler: handler.send_error(503)
+    try:
+        dialog.get_by_label("Search the hub").fill("small")
+        page.keyboard.press("Enter")
+        expect(dialog.get_by_role("alert")).to_contain_text("answers with 503")
+        expect(dialog.get_by_role("alert")).to_contain_text("HTTPS_PROXY")
+        expect(dialog.get_by_role("alert")).to_contain_text("models.folders")
+        keep(page, "models-unreachable")
+    finally:
+        place.hub.broken = None
 
 
 def test_from_a_search_to_a_file(place: Place, windows: Windows) -> None:

@@ -1,8 +1,11 @@
 import { Alert, Anchor, Button, Group, Modal, Stack, Text, TextInput } from "@mantine/core";
-import { useState } from "react";
+import { IconArrowLeft } from "@tabler/icons-react";
+import { useRef, useState } from "react";
 import { api, type Schemas, said } from "../api/client";
-import { bytes, count } from "../ui/format";
+import { count, day } from "../ui/format";
 import { useWork } from "../ui/work";
+import { Repository } from "./Repository";
+import { Starters } from "./Starters";
 
 interface Props {
   close: () => void;
@@ -10,13 +13,14 @@ interface Props {
   choose?: (repo: string, file: string) => void;
 }
 
-/** From the hub: search, or name a repository; then one of its quantisations. */
+/** From the hub: a first model, or a search; then one of a repository's quantisations. */
 export function GetModel({ close, choose }: Props) {
   const [text, setText] = useState("");
   const [found, setFound] = useState<Schemas["FoundBody"][]>();
   const [repo, setRepo] = useState("");
   const [seen, setSeen] = useState<Schemas["RepositoryBody"]>();
   const { busy, fault, run } = useWork();
+  const field = useRef<HTMLInputElement>(null);
 
   const look = (name: string) =>
     run(async () => {
@@ -37,6 +41,7 @@ export function GetModel({ close, choose }: Props) {
         await fetchIt(words);
         return;
       }
+      setFound(undefined);
       setFound(await said(api.GET("/api/v1/models/search", { params: { query: { q: words } } })));
     });
   const fetchIt = (model: string) =>
@@ -44,6 +49,15 @@ export function GetModel({ close, choose }: Props) {
       await said(api.POST("/api/v1/models/download", { body: { model } }));
       close();
     });
+  const take = (name: string, file: string) => {
+    if (!choose) return fetchIt(`${name}/${file}`);
+    choose(name, file);
+    close();
+  };
+  const back = () => {
+    setSeen(undefined);
+    field.current?.focus();
+  };
 
   const action = choose ? "Choose" : "Download";
   return (
@@ -57,6 +71,7 @@ export function GetModel({ close, choose }: Props) {
         >
           <Group align="flex-end" wrap="nowrap">
             <TextInput
+              ref={field}
               label="Search the hub"
               description={
                 choose
@@ -74,58 +89,78 @@ export function GetModel({ close, choose }: Props) {
           </Group>
         </form>
         {fault && (
-          <Alert color="red" role="alert" title="Request failed">
+          <Alert color="red" role="alert" title="Request failed" className="breaks">
             {fault}
           </Alert>
         )}
         {seen ? (
-          <Stack gap="xs">
-            <Text fw={600}>{repo}</Text>
-            {seen.mmproj && <Text size="sm">Supports images.</Text>}
-            {seen.choices.length === 0 && <Text>No GGUF files.</Text>}
-            {seen.choices.map((choice) => (
-              <Group key={choice.file} justify="space-between" wrap="nowrap">
-                <div>
-                  <Text size="sm" fw={500}>
-                    {choice.quant || choice.file}
-                  </Text>
-                  <Text size="xs" c="dimmed">
-                    {bytes(choice.size)}
-                    {choice.fits === false && " · does not fit in memory"}
-                  </Text>
-                </div>
-                <Button
-                  size="xs"
-                  aria-label={`${action} ${choice.quant || choice.file}`}
-                  onClick={() => {
-                    if (!choose) return fetchIt(`${repo}/${choice.file}`);
-                    choose(repo, choice.file);
-                    close();
-                  }}
-                >
-                  {action}
-                </Button>
-              </Group>
-            ))}
-          </Stack>
+          <>
+            <div>
+              <Button
+                size="xs"
+                variant="subtle"
+                leftSection={<IconArrowLeft size={14} aria-hidden="true" />}
+                onClick={back}
+              >
+                {found ? "Back to results" : "Back"}
+              </Button>
+            </div>
+            <Repository
+              repo={repo}
+              seen={seen}
+              found={found?.find((one) => one.repo === repo)}
+              action={action}
+              take={(file) => take(repo, file)}
+            />
+          </>
+        ) : found ? (
+          <Results found={found} look={look} />
         ) : (
-          found && (
-            <Stack gap="xs">
-              {found.length === 0 && <Text>No matching models with GGUF files on the hub.</Text>}
-              {found.map((one) => (
-                <Group key={one.repo} justify="space-between" wrap="nowrap">
-                  <Anchor component="button" type="button" onClick={() => look(one.repo)}>
-                    {one.repo}
-                  </Anchor>
-                  <Text size="sm" c="dimmed">
-                    {count(one.downloads)} downloads{one.gated && " · gated"}
-                  </Text>
-                </Group>
-              ))}
-            </Stack>
+          !busy &&
+          !fault && (
+            <Starters
+              action={action}
+              take={({ repo: of, model }) => take(of, model.slice(of.length + 1))}
+            />
           )
         )}
       </Stack>
     </Modal>
+  );
+}
+
+interface ResultsProps {
+  found: Schemas["FoundBody"][];
+  look: (repo: string) => unknown;
+}
+
+function Results({ found, look }: ResultsProps) {
+  return (
+    <Stack gap="xs">
+      {found.length === 0 && <Text>No matching models with GGUF files on the hub.</Text>}
+      {found.map((one) => (
+        <div key={one.repo}>
+          <Anchor
+            component="button"
+            type="button"
+            className="breaks"
+            ta="left"
+            onClick={() => look(one.repo)}
+          >
+            {one.repo}
+          </Anchor>
+          <Text size="xs" c="dimmed">
+            {[
+              `${count(one.downloads)} downloads`,
+              one.license,
+              one.modified ? `changed ${day(one.modified)}` : "",
+              one.gated ? "gated: its terms must be accepted on the hub" : "",
+            ]
+              .filter(Boolean)
+              .join(" · ")}
+          </Text>
+        </div>
+      ))}
+    </Stack>
   );
 }

@@ -11,6 +11,7 @@ import { useNow } from "../ui/now";
 import { Page } from "../ui/Page";
 import { attempt } from "../ui/tell";
 import { GetModel } from "./GetModel";
+import { Starters } from "./Starters";
 
 export function ModelsPage() {
   const client = useQueryClient();
@@ -46,10 +47,27 @@ export function ModelsPage() {
         </Card>
       )}
       {models.data?.length === 0 ? (
-        <Empty title="No models yet">
-          <Text>Download one from the hub, or add a folder of GGUF files to models.folders.</Text>
-          <Button onClick={() => setGetting(true)}>Download a model</Button>
-        </Empty>
+        <>
+          <Empty title="No models yet">
+            <Text>
+              Download one of these, search the hub, or add a folder of GGUF files to
+              models.folders.
+            </Text>
+            <Button variant="default" onClick={() => setGetting(true)}>
+              Search the hub
+            </Button>
+          </Empty>
+          <Card withBorder>
+            <Starters
+              action="Download"
+              take={({ model }) =>
+                attempt("Could not download the model", () =>
+                  said(api.POST("/api/v1/models/download", { body: { model } })),
+                )
+              }
+            />
+          </Card>
+        </>
       ) : (
         <Stack gap="sm">
           {models.data?.map((model) => (

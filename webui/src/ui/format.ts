@@ -50,6 +50,13 @@ export function when(at: number, now: number): string {
   return (today ? CLOCK : DATE).format(date);
 }
 
+const DAY = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
+
+/** The day, of Unix seconds. */
+export function day(at: number): string {
+  return DAY.format(new Date(at * 1000));
+}
+
 export function exact(at: number): string {
   return EXACT.format(new Date(at * 1000));
 }
