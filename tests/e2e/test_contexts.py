@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from support.served import BASE, Served, data_folder, serve
-from support.window import Windows, go
+from support.window import Windows, go, unfold
 
 SETTINGS = "instances: {context_min_tokens: 32}"
 PROMPT = "one two three four " * 12
@@ -80,8 +80,9 @@ def test_whether_to_keep_is_chosen_and_what_is_in_the_way_is_shown(
     server: Served, windows: Windows
 ) -> None:
     page = windows(server, path="#/instances/one/edit")
+    unfold(page)
     choice = page.get_by_role("combobox", name="Keep its context")
-    expect(choice).to_have_value("Default from settings")
+    expect(choice).to_have_value("From the settings: auto")
     choice.click()
     page.get_by_role("option", name="Yes").click()
     page.get_by_role("button", name="Save").click()

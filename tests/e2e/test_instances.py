@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 
 from support.fake_engine import create_fake
 from support.served import Served, data_folder, serve
-from support.window import Windows, drawn, go, keep, paste
+from support.window import Windows, drawn, go, keep, paste, unfold
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +56,7 @@ def test_made_changed_and_deleted(server: Served, windows: Windows, tiny_model: 
     page.get_by_role("link", name="Edit").click()
     expect(page.get_by_text("No changes yet.")).to_be_visible()
     page.get_by_role("button", name="Use the default of threads").click()
+    unfold(page)
     page.get_by_label("Group").fill("tests")
     expect(page.get_by_text("Changes: group, threads")).to_be_visible()
     expect(page.get_by_text("The instance will be restarted")).to_be_visible()
@@ -76,12 +77,54 @@ def test_made_changed_and_deleted(server: Served, windows: Windows, tiny_model: 
     assert server.request("GET", "/api/v1/instances/first").status_code == 404
 
 
+def test_the_form_says_what_applies_and_where_it_is_wrong(
+    server: Served, windows: Windows, tmp_path: Path
+) -> None:
+    create_fake(server, tmp_path, "taken", start=False)
+    page = windows(server, path="#/new")
+    context = page.get_by_label("Context size")
+    expect(context).to_have_attribute("placeholder", "llama.cpp's default: 0")
+    idle = page.get_by_label("Idle after")
+    expect(idle).to_have_attribute("placeholder", "From the settings: 30 min")
+    expect(page.get_by_role("combobox", name="Start on demand")).to_have_value(
+        "From the settings: yes"
+    )
+    name = page.get_by_label("Name", exact=True)
+    name.fill("taken")
+    expect(page.get_by_text("An instance has this name already")).to_be_visible()
+    name.fill("-bad")
+    expect(name).to_have_attribute("aria-invalid", "true")
+    name.fill("wrong")
+
+    page.get_by_role("button", name="Create").click()  # nothing says which model
+    model = page.get_by_role("combobox", name="Model", exact=True)
+    expect(model).to_be_focused()
+    expect(model).to_have_attribute("aria-invalid", "true")
+    model.fill("/m.gguf")
+    more, priority = page.get_by_role("button", name="More settings"), page.get_by_label("Priority")
+    expect(priority).to_be_hidden()
+    more.click()
+    expect(priority).to_have_attribute("placeholder", "Default: 0")
+    priority.fill("99")
+    expect(priority).to_have_attribute("aria-invalid", "true")
+    expect(more).to_contain_text("1 set")
+    expect(more).to_contain_text("Refused")
+    keep(page, "form-refused")
+    more.click()
+    expect(priority).to_be_hidden()
+    page.get_by_role("button", name="Create").click()
+    expect(priority).to_be_focused()
+    expect(page.get_by_text("from -10 to 10").first).to_be_visible()
+    server.request("DELETE", "/api/v1/instances/taken")
+
+
 def test_what_makes_it_ready_early_is_set_and_taken_away(
     server: Served, windows: Windows, tmp_path: Path
 ) -> None:
     create_fake(server, tmp_path, "warm", start=False)
     page = windows(server, path="#/instances/warm/edit")
     field, save = page.get_by_label("Warm-up"), page.get_by_role("button", name="Save")
+    unfold(page)
     page.get_by_role("switch", name="Preload").check(force=True)
     field.fill('{"body": {"query": "x"}}')
     save.click()
@@ -97,6 +140,8 @@ def test_what_makes_it_ready_early_is_set_and_taken_away(
     expect(page.get_by_text("Warmed up").first).to_be_visible()
     go(page, "instances/warm/edit")
     expect(field).to_have_value(re.compile('"prompt": "x"'))
+    expect(page.get_by_text("3 set")).to_be_visible()
+    unfold(page)
     field.fill("")
     page.get_by_role("switch", name="Preload").uncheck(force=True)
     save.click()

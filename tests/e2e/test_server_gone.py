@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from support.fake_engine import create_fake
 from support.served import Served, data_folder, serve
-from support.window import Windows, go
+from support.window import Windows, go, unfold
 
 
 def test_what_is_shown_is_old_and_says_so(tmp_path: Path, windows: Windows) -> None:
@@ -62,6 +62,7 @@ def test_deleted_by_somebody_else(served: Served, windows: Windows, tmp_path: Pa
     expect(listing.get_by_role("link", name="listed")).to_be_hidden()
     expect(opened.get_by_text("This instance does not exist")).to_be_visible()
     expect(edited.get_by_text("This instance was deleted")).to_be_visible()
+    unfold(edited)
     edited.get_by_label("Group").fill("late")
     edited.get_by_role("button", name="Save").click()
     expect(

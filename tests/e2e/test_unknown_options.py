@@ -70,6 +70,30 @@ def test_one_that_is_typed_is_passed_on_once_that_is_ticked(
     }  # fmt: skip
 
 
+def test_a_misspelt_one_is_corrected_by_a_click(server: Served, windows: Windows) -> None:
+    page = windows(server, path="#/new")
+    page.get_by_role("combobox", name="Model", exact=True).fill("/m.gguf")
+    search = page.get_by_label("Find an option")
+    search.fill("thraeds")
+    expect(page.get_by_text("Did you mean one of these?")).to_be_visible()
+    page.get_by_role("button", name="Set threads", exact=True).click()
+    threads = page.get_by_label("threads", exact=True)
+    expect(threads).to_have_attribute("placeholder", "llama.cpp's default: -1")
+    threads.fill("2")
+
+    search.fill("batch_sise")
+    page.get_by_role("button", name="Set batch_sise anyway").click()
+    wrong = page.get_by_label("batch_sise", exact=True)
+    wrong.fill("64")
+    expect(wrong).to_have_attribute("aria-invalid", "true")
+    expect(page.get_by_text("does not have this option. Did you mean batch_size?")).to_be_visible()
+    keep(page, "unknown-near")
+    page.get_by_role("button", name="Use batch_size").click()
+    expect(wrong).to_have_count(0)
+    expect(page.get_by_label("batch_size", exact=True)).to_have_value("64")
+    expect(page.get_by_role("status", name="Preview")).to_contain_text("--batch-size 64")
+
+
 def test_those_of_a_pasted_command_too(server: Served, windows: Windows) -> None:
     page = windows(server, path="#/new")
     dialog = paste(page, "llama-server -m /m.gguf stray")

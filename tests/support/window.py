@@ -71,6 +71,11 @@ def go(page: Page, path: str) -> None:
     page.evaluate("to => { location.hash = to }", f"/{path}")
 
 
+def unfold(page: Page) -> None:
+    """The settings of the form that few people need."""
+    page.get_by_role("button", name="More settings").click()
+
+
 def paste(page: Page, command: str) -> Locator:
     """Into the form's dialog, which is returned; it closes where all of it was understood."""
     page.get_by_role("button", name="Paste a command line").click()

@@ -30,7 +30,8 @@ def check_name(name: str) -> str:
     if not _NAME.match(name):
         raise InvalidRequest(
             f"invalid instance name {name[:140]!r}: start with a letter or digit, "
-            "then use letters, digits, '.', '_' or '-', at most 128 characters"
+            "then use letters, digits, '.', '_' or '-', at most 128 characters",
+            details={"fields": ["name"]},
         )
     return name
 

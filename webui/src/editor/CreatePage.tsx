@@ -9,6 +9,7 @@ import { useWork } from "../ui/work";
 import { DefinitionForm } from "./DefinitionForm";
 import { bodyOf, type Definition, EMPTY, modelIn } from "./definition";
 import { Preview, usePreview } from "./Preview";
+import { faultAt } from "./refusal";
 
 export function CreatePage() {
   const { model } = useSearch({ from: "/new" });
@@ -16,11 +17,14 @@ export function CreatePage() {
   const [name, setName] = useState(model ? nameOf(model) : "");
   const [start, setStart] = useState(true);
   const [allowUnknown, setAllowUnknown] = useState(false);
-  const { busy, fault, run } = useWork();
+  const { busy, fault, failures, run } = useWork();
   const [definition, setDefinition] = useState<Definition>(
     model ? { ...EMPTY, backend_options: { model } } : EMPTY,
   );
   const preview = usePreview({ name, body: bodyOf(definition), allowUnknown, isNew: true });
+
+  // what is missing is a mistake once it was sent
+  const refusal = failures ? preview.found : preview.refusal;
 
   const create = () =>
     run(async () => {
@@ -51,6 +55,9 @@ export function CreatePage() {
             <TextInput
               label="Name"
               description="The “model” in API requests"
+              error={
+                preview.exists ? "An instance has this name already" : faultAt(refusal, "name")
+              }
               value={name}
               onChange={(event) => setName(event.currentTarget.value)}
               required
@@ -61,7 +68,8 @@ export function CreatePage() {
               definition={definition}
               change={setDefinition}
               allowUnknown={() => setAllowUnknown(true)}
-              refusal={preview.refusal}
+              refusal={refusal}
+              refused={failures}
             />
           </Stack>
         </Grid.Col>

@@ -43,7 +43,7 @@ function Editor({ instance }: { instance: Instance }) {
   const [before] = useState(() => read(instance.options));
   const [definition, setDefinition] = useState(before);
   const [allowUnknown, setAllowUnknown] = useState(false);
-  const { busy, fault, run } = useWork();
+  const { busy, fault, failures, run } = useWork();
   const body = changes(before, definition);
   const changed = Object.keys(body).length > 0;
   const preview = usePreview({ name, body, allowUnknown });
@@ -67,6 +67,7 @@ function Editor({ instance }: { instance: Instance }) {
           change={setDefinition}
           allowUnknown={() => setAllowUnknown(true)}
           refusal={preview.refusal}
+          refused={failures}
         />
       </Grid.Col>
       <Grid.Col span={{ base: 12, md: 5 }}>

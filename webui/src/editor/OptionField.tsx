@@ -2,22 +2,28 @@ import { ActionIcon, Group, Select, Switch, TagsInput, TextInput, Tooltip } from
 import { IconX } from "@tabler/icons-react";
 import type { Schemas } from "../api/client";
 import { NumberField } from "../ui/NumberField";
+import { engineDefault } from "./defaults";
 import { describe } from "./describe";
 
 export type Option = Schemas["OptionBody"];
 
 interface Props {
+  /** What the engine is called. */
+  title: string;
   option: Option;
   value: unknown;
   change: (value: unknown) => void;
+  /** Why the server refuses it. */
+  error?: string | undefined;
 }
 
 /** One option of an engine, by its type. */
-export function OptionField({ option, value, change }: Props) {
+export function OptionField(props: Props) {
+  const { option, change } = props;
   return (
     <Group align="flex-end" gap={4} wrap="nowrap">
       <div style={{ flex: 1 }}>
-        <Field option={option} value={value} change={change} />
+        <Field {...props} />
       </div>
       <Tooltip label="Use the engine's default">
         <ActionIcon
@@ -34,12 +40,14 @@ export function OptionField({ option, value, change }: Props) {
   );
 }
 
-function Field({ option, value, change }: Props) {
+function Field({ title, option, value, change, error }: Props) {
   const about = { label: option.name, description: describe(option) };
+  const placeholder = engineDefault(title, option);
   if (option.type === "switch") {
     return (
       <Switch
         {...about}
+        error={error}
         checked={value === true}
         onChange={(event) => change(event.currentTarget.checked)}
       />
@@ -49,6 +57,8 @@ function Field({ option, value, change }: Props) {
     return (
       <NumberField
         {...about}
+        placeholder={placeholder}
+        refused={error}
         whole={option.type === "integer"}
         min={option.minimum ?? undefined}
         max={option.maximum ?? undefined}
@@ -64,6 +74,8 @@ function Field({ option, value, change }: Props) {
     return (
       <Select
         {...about}
+        placeholder={placeholder}
+        error={error}
         data={known ? option.choices : [...option.choices, given]}
         value={given || null}
         onChange={(next) => change(next ?? "")}
@@ -74,12 +86,22 @@ function Field({ option, value, change }: Props) {
   if (option.type === "list") {
     const list = Array.isArray(value) ? value.map(String) : value ? [String(value)] : [];
     return (
-      <TagsInput {...about} data={option.choices} value={list} onChange={change} allowDuplicates />
+      <TagsInput
+        {...about}
+        placeholder={list.length ? "" : placeholder}
+        error={error}
+        data={option.choices}
+        value={list}
+        onChange={change}
+        allowDuplicates
+      />
     );
   }
   return (
     <TextInput
       {...about}
+      placeholder={placeholder}
+      error={error}
       value={String(value ?? "")}
       onChange={(event) => change(event.currentTarget.value)}
     />

@@ -22,11 +22,14 @@ const NEXT: Record<string, string> = {
   "container.image": "Enter the image of the container to see its command.",
 };
 
-/** What it would be: by the server, as it is typed. */
+/**
+ * What it would be: by the server, as it is typed. `found` is why the server would refuse it,
+ * `refusal` the same, but nothing while a new instance is merely not complete.
+ */
 export function usePreview({ name, body, allowUnknown, isNew }: Wanted) {
   const wanted = { name: name || "new", body, allow_unknown: allowUnknown };
   const [asked] = useDebouncedValue(JSON.stringify(wanted), 300);
-  const { data, error } = useQuery({
+  const { data, error, isPlaceholderData } = useQuery({
     queryKey: ["preview", asked],
     queryFn: () => {
       const { name, body, allow_unknown } = JSON.parse(asked);
@@ -42,7 +45,9 @@ export function usePreview({ name, body, allowUnknown, isNew }: Wanted) {
   });
   const found = error instanceof ApiError ? error : undefined;
   const next = isNew ? NEXT[String(found?.details.missing)] : undefined;
-  return { data, error, next, refusal: next ? undefined : found };
+  const isOfNow = !isPlaceholderData && asked === JSON.stringify(wanted);
+  const exists = isOfNow && name.trim() !== "" && data?.exists === true;
+  return { data, error, next, refusal: next ? undefined : found, found, exists };
 }
 
 interface Props {

@@ -9,6 +9,8 @@ interface Props extends Base, Rule {
   value: number | string | undefined;
   change: (value: number | string | undefined) => void;
   step?: number;
+  /** Why the server refuses it. */
+  refused?: string | undefined;
 }
 
 /** For the mouse; the arrow keys do the same. */
@@ -36,7 +38,8 @@ function isOf(text: string, value: number | string | undefined): boolean {
  * A number. What is typed is never altered: what is no number, or not one of these, is said beside
  * the field, and is for the server to judge.
  */
-export function NumberField({ value, change, whole, min, max, step = 1, words, ...rest }: Props) {
+export function NumberField(props: Props) {
+  const { value, change, whole, min, max, step = 1, words, refused, ...rest } = props;
   const [text, setText] = useState(String(value ?? ""));
   useEffect(() => {
     setText((now) => (isOf(now, value) ? now : String(value ?? "")));
@@ -57,7 +60,7 @@ export function NumberField({ value, change, whole, min, max, step = 1, words, .
       {...rest}
       inputMode="decimal"
       value={text}
-      error={faultIn(text, { whole, min, max, words })}
+      error={faultIn(text, { whole, min, max, words }) || refused}
       onChange={(event) => put(event.currentTarget.value)}
       onKeyDown={onKeyDown}
       rightSection={<Steps go={go} />}

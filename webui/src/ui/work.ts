@@ -5,6 +5,7 @@ import { messageOf } from "../api/client";
 export function useWork() {
   const [busy, setBusy] = useState(false);
   const [fault, setFault] = useState("");
+  const [failures, setFailures] = useState(0);
 
   async function run(work: () => Promise<void>): Promise<void> {
     setBusy(true);
@@ -13,10 +14,11 @@ export function useWork() {
       await work();
     } catch (error) {
       setFault(messageOf(error));
+      setFailures((before) => before + 1);
     } finally {
       setBusy(false);
     }
   }
 
-  return { busy, fault, run };
+  return { busy, fault, failures, run };
 }

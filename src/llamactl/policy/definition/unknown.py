@@ -52,5 +52,5 @@ def refuse_unknown(
     raise UnknownOption(
         f"unknown engine {what} {said}{more}; correct {it}, or pass {it} to the engine unchanged "
         "with allow_unknown=true (--allow-unknown) or extra_args",
-        details={"unknown": found},
+        details={"unknown": found, "fields": [f"backend_options.{name}" for name in found]},
     )
