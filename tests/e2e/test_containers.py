@@ -180,7 +180,9 @@ def test_the_settings_image_can_be_used_and_left(tmp_path: Path, windows: Window
         page = windows(server, path="#/instances/usual/edit")
         box = section(page)
         expect(box.get_by_role("radio", name="A container")).to_be_checked()
-        expect(box.get_by_label("Image", exact=True)).to_have_attribute("placeholder", "ours:1")
+        expect(box.get_by_label("Image", exact=True)).to_have_attribute(
+            "placeholder", "From the settings: ours:1"
+        )
         choose(page, "process")
         choose(page, "container")
         expect(page.get_by_text("No changes yet.")).to_be_visible()

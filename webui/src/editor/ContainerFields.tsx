@@ -101,7 +101,7 @@ function Fields({ container, change, image, refusal }: FieldsProps) {
             ? "Leave it empty to use the image from the settings"
             : "An image that starts the engine's server by itself, such as …/llama.cpp:server"
         }
-        placeholder={image}
+        placeholder={image && `From the settings: ${image}`}
         value={container.image ?? ""}
         onChange={(event) => set("image", event.currentTarget.value)}
         error={error("image")}
@@ -128,7 +128,8 @@ function Fields({ container, change, image, refusal }: FieldsProps) {
       </SimpleGrid>
       <Autocomplete
         label="GPUs"
-        description="NVIDIA GPUs that it may use: all, a number of them, or device=0,1. Empty: none"
+        description="NVIDIA GPUs that it may use: all, a number of them, or device=0,1"
+        placeholder="Default: none"
         data={["all"]}
         value={container.gpus ?? ""}
         onChange={(value) => set("gpus", value)}
@@ -143,6 +144,7 @@ function Fields({ container, change, image, refusal }: FieldsProps) {
       <TextInput
         label="Arguments of the container engine"
         description="Flags for docker create or podman create, such as --ipc=host or --memory 8g"
+        placeholder="Default: none"
         value={lineOf(container.args)}
         onChange={(event) => set("args", event.currentTarget.value)}
         error={error("args")}
