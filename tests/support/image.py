@@ -44,12 +44,17 @@ def build(engine: ContainerEngine, folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _load_base(engine: ContainerEngine, root: Path) -> None:
-    """Debian's smallest system with Python, from where this machine's own packages come."""
+def debian(root: Path, *packages: str) -> str:
+    """Its smallest system with these, from where this machine's packages come; which release."""
     asked = ("apt-get", "indextargets", "--format", "$(SITE) $(CODENAME)", "Created-By: Packages")
     site, suite = _said(*asked).splitlines()[0].split()
-    packages = "--include=python3,python3-venv,libgomp1"
-    _said("debootstrap", "--variant=minbase", packages, suite, str(root), site)
+    included = f"--include={','.join(packages)}"
+    _said("debootstrap", "--variant=minbase", included, suite, str(root), site)
+    return suite
+
+
+def _load_base(engine: ContainerEngine, root: Path) -> None:
+    suite = debian(root, "python3", "python3-venv", "libgomp1")
     there = _said("chroot", str(root), "python3", "-c", "import sys; print(*sys.version_info[:2])")
     if there.split() != [*map(str, sys.version_info[:2])]:  # its wheels would not fit
         why = f"the tests' Python is {sys.version_info[:2]}, that of {suite} is {there}"
