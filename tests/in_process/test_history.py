@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from llamactl.control.history import History
+from llamactl.control.records.history import History
 from llamactl.core.ports.history import HistoryRow, Window
 from llamactl.observe import Meters
 from support.control_path import ControlPath

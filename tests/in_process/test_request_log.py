@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llamactl.control.request_log import LogEntry, RequestLog
+from llamactl.control.records.request_log import LogEntry, RequestLog
 from llamactl.core.ports.request_log import LoggedRequest, RequestsNow
 from support.control_path import settle
 from support.data_path import CHAT, DataPath, data_path

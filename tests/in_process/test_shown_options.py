@@ -22,7 +22,7 @@ GIVEN: dict[str, Any] = {
     "keep_context": "on", "idle_action": "sleep", "preload": True,
     "warm_up": {"path": "/v1/completions", "body": {"prompt": "hi"}},
     "preset_ini": "[*]\nctx-size = 512\n", "container": {"image": "an-image"},
-    "nodes": ["main"], "replicas": 2,
+    "nodes": ["main"], "node_labels": {"gpu": "h200"}, "replicas": 2,
 }  # fmt: skip
 
 

@@ -16,15 +16,15 @@ from llamactl.config import Settings, SettingsHolder
 from llamactl.control.access.keys import Keys
 from llamactl.control.access.sessions import Sessions
 from llamactl.control.definitions import Definitions
-from llamactl.control.history import History
 from llamactl.control.instances import Instances
 from llamactl.control.lifecycle.events.event_log import EventLog
 from llamactl.control.lifecycle.provisions.contexts import Contexts
 from llamactl.control.lifecycle.replica import Replica
 from llamactl.control.preview import Previews
 from llamactl.control.reconciler import Reconciler
+from llamactl.control.records.history import History
+from llamactl.control.records.request_log import RequestLog
 from llamactl.control.reload import Reload
-from llamactl.control.request_log import RequestLog
 from llamactl.control.sampler import Watch
 from llamactl.core.errors import Forbidden, UnsupportedMediaType
 from llamactl.core.keys import ANYONE, Caller

@@ -13,7 +13,7 @@ from llamactl.app.nodes_now import NodesNow
 from llamactl.app.wiring import Parts
 from llamactl.control.engine_numbers import engine_numbers
 from llamactl.control.preview import Previews
-from llamactl.control.request_log import RequestLog
+from llamactl.control.records.request_log import RequestLog
 from llamactl.proxy import ManagementApi
 
 if TYPE_CHECKING:

@@ -24,7 +24,6 @@ from llamactl.control.access.revocations import Revocations
 from llamactl.control.access.sessions import Sessions
 from llamactl.control.defined_replicas import DefinedReplicas
 from llamactl.control.definitions import Definitions
-from llamactl.control.history import History
 from llamactl.control.instances import Instances
 from llamactl.control.lifecycle.context import ReplicaContext
 from llamactl.control.lifecycle.device_book import DeviceBook
@@ -38,6 +37,7 @@ from llamactl.control.other_nodes.devices import DevicesInService
 from llamactl.control.other_nodes.draining import NodeDrains
 from llamactl.control.other_nodes.lost_nodes import LostNodes
 from llamactl.control.reconciler import Reconciler
+from llamactl.control.records.history import History
 from llamactl.control.reload import Reload
 from llamactl.control.sampler import Watch
 from llamactl.control.scheduling.explain import next_out_of
@@ -134,14 +134,9 @@ def wire(
     files = ModelFiles.of(held, environ, storage, limits)
     node = LocalNode.of(held, environ, files, storage, leases, gpus, soft_files)
     memories = Memories.of(
-        held,
-        limits,
-        gpus,
-        files.here,
-        SqlMemoryStore(storage.database),
-        node.head.machines if node.head else {},
-        node.nodes.hidden_devices,
-    )
+        held, limits, gpus, files.here, SqlMemoryStore(storage.database),
+        node.head.machines if node.head else {}, node.nodes.hidden_devices,
+    )  # fmt: skip
     scheduling = Scheduling.of(held, storage, leases, memories, publish)
     control = Control.of(held, reread, storage, node, scheduling, leases)
     credentials = Credentials.of(settings, data_dir, storage, scheduling.registry)
@@ -223,16 +218,9 @@ class LocalNode:
         facts = MachineFacts(__version__, total_ram(), gpus, settings.local_node_labels, gpu_ids())
         devices = DeviceBook(partial(_gpu_ids, facts, head))
         here = ReplicaContext(
-            node,
-            held,
-            journal,
-            leases,
-            images,
-            known=known.of,
-            seen=known.seen,
-            name=name,
+            node, held, journal, leases, images, known=known.of, seen=known.seen, name=name,
             devices=devices,
-        )
+        )  # fmt: skip
         own = (settings.local_node, name)
         labels = partial(_labels, facts, head)
         nodes, seen = Nodes(here, own=own, labels=labels), None

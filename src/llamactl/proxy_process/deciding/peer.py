@@ -62,7 +62,7 @@ class Peer:
         self._turns = itertools.count(1)
         self._asked: dict[int, asyncio.Future[Answers | None]] = {}
         self._is_gone = False
-        self._late: list[LoggedRequest] = []  # that have ended, said when nobody waited any more
+        self._late: list[LoggedRequest] = []  # that have ended, said after the wait for it
 
     def __repr__(self) -> str:
         return f"<Peer pid {self.pid} in {self.slot}>"

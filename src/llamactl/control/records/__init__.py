@@ -1,0 +1,1 @@
+"""What is kept of what was served: numbers for charts, and single requests."""
