@@ -8,6 +8,15 @@ from typing import Any
 from playwright.sync_api import Page
 
 AXE = Path(__file__).parents[2] / "webui" / "node_modules" / "axe-core" / "axe.min.js"
+# what fades in has less contrast until it is there, and begins to in the next frame
+_STILL = """
+new Promise(then => requestAnimationFrame(() => requestAnimationFrame(then))).then(() =>
+  Promise.all(document.getAnimations()
+    .filter(one => one.effect.getComputedTiming().iterations !== Infinity)
+    .map(one => one.finished.catch(() => undefined))
+  ).then(() => undefined)
+)
+"""
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
@@ -15,6 +24,7 @@ def violations(page: Page, within: str = "body") -> list[str]:
     """`within`: a modal dialog, where the page behind it does not count."""
     if not page.evaluate("Boolean(window.axe)"):
         page.evaluate(AXE.read_text())
+    page.evaluate(_STILL)
     found: Any = page.evaluate(
         "([within, runOnly]) => axe.run(within, {runOnly}).then(found => found.violations)",
         [within, RULES],

@@ -34,7 +34,7 @@ export function Repository({ repo, seen, found, action, take }: Props) {
       {seen.choices.map((choice) => (
         <Group key={choice.file} justify="space-between" wrap="nowrap" align="flex-start">
           <div style={{ minWidth: 0 }}>
-            <Group gap="0 xs">
+            <Group gap="xs">
               <Text size="sm" fw={500} className="breaks">
                 {choice.quant || choice.file}
               </Text>

@@ -61,7 +61,7 @@ function Line({ starter, action, take }: Props & { starter: Starter }) {
   return (
     <Group justify="space-between" wrap="nowrap" align="flex-start">
       <div style={{ minWidth: 0 }}>
-        <Group gap="0 xs">
+        <Group gap="xs">
           <Anchor href={starter.source} target="_blank" rel="noreferrer" size="sm" fw={600}>
             {starter.name}
           </Anchor>
