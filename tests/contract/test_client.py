@@ -70,7 +70,7 @@ REACHED: dict[str, tuple[Callable[[Client], object], str]] = {
     "POST /api/v1/nodes/{name}/drain": (lambda c: c.drain_node(_), "node drain"),
     "POST /api/v1/nodes/{name}/resume": (lambda c: c.resume_node(_), "node resume"),
     "GET /api/v1/requests": (lambda c: c.requests.list(), "requests"),
-    "DELETE /api/v1/requests/{id}": (lambda c: c.requests.cancel("x"), "cancel"),
+    "DELETE /api/v1/requests": (lambda c: c.requests.cancel("x"), "cancel"),
     "POST /api/v1/nodes/{name}/devices/{device}/disable": (
         lambda c: c.disable_device(_, _), "node device disable",
     ),

@@ -109,8 +109,8 @@ function Cancel({ row }: { row: LoggedRequest }) {
   const client = useQueryClient();
   const cancel = () =>
     attempt("The request could not be cancelled", async () => {
-      const path = { id: row.id };
-      const { cancelled } = await said(api.DELETE("/api/v1/requests/{id}", { params: { path } }));
+      const query = { id: row.id };
+      const { cancelled } = await said(api.DELETE("/api/v1/requests", { params: { query } }));
       tell(`${plural(cancelled, "request")} cancelled.`);
       await client.invalidateQueries({ queryKey: ["requests"] });
     });

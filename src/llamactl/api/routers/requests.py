@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Query
 
 from llamactl.api.errors import answers
 from llamactl.api.services import GUARDS, Services, ServicesDep
@@ -53,17 +53,17 @@ async def list_requests(
     return RequestLogBody(running=running, ended=ended, newest=services.requests.newest)
 
 
-@router.delete("/{id}", responses=answers(404))
-async def cancel_request(
+@router.delete("", responses=answers(404))
+async def cancel_requests(
     services: ServicesDep,
-    id: Annotated[str, Path(description="its `X-Request-Id`")],
+    request_id: Annotated[str, Query(alias="id", min_length=1, description="their `X-Request-Id`")],
 ) -> CancelledBody:
     """Cancel the requests with this ID that run.
 
     A client whose answer has not begun gets 403 with the code `cancelled`; others see that theirs
     is incomplete.
     """
-    return CancelledBody(cancelled=await services.requests.cancel(id))
+    return CancelledBody(cancelled=await services.requests.cancel(request_id))
 
 
 def _named(services: Services, name: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 
 from llamactl.client._async.transport import AsyncTransport
-from llamactl.client.calls import API, Call, path
+from llamactl.client.calls import API, Call
 from llamactl.client.errors import ServerUnreachable
 from llamactl.schemas.requests import CancelledBody, RequestBody, RequestLogBody
 
@@ -57,5 +57,5 @@ class AsyncRequests:
 
     async def cancel(self, request_id: str) -> int:
         """End those with this ID; how many there were."""
-        call = Call("DELETE", f"{API}/requests{path(request_id)}")
+        call = Call("DELETE", f"{API}/requests", {"id": request_id})
         return (await self._transport.read(CancelledBody, call)).cancelled

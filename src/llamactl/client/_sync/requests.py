@@ -7,7 +7,7 @@ from collections.abc import Generator
 from contextlib import suppress
 
 from llamactl.client._sync.transport import Transport
-from llamactl.client.calls import API, Call, path
+from llamactl.client.calls import API, Call
 from llamactl.client.errors import ServerUnreachable
 from llamactl.schemas.requests import CancelledBody, RequestBody, RequestLogBody
 
@@ -55,5 +55,5 @@ class Requests:
 
     def cancel(self, request_id: str) -> int:
         """End those with this ID; how many there were."""
-        call = Call("DELETE", f"{API}/requests{path(request_id)}")
+        call = Call("DELETE", f"{API}/requests", {"id": request_id})
         return (self._transport.read(CancelledBody, call)).cancelled
