@@ -13,7 +13,7 @@ from llamactl.core.errors import InvalidRequest
 
 Labels = Mapping[str, str]
 MOST_LABELS = 64
-_LONGEST_PREFIX = 253
+_LONGEST_PREFIX, _LONGEST_NAME = 253, 63
 _NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
 _DNS = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
 _KEY = re.compile(rf"((?P<prefix>{_DNS}(\.{_DNS})*)/)?{_NAME}\Z", re.ASCII)
@@ -62,6 +62,8 @@ def _checked(where: str, key: object, value: object) -> tuple[str, str]:
 
 
 def _is_key(key: str) -> bool:
+    if len(key) > _LONGEST_PREFIX + len("/") + _LONGEST_NAME:
+        return False
     found = _KEY.match(key)
     return found is not None and len(found["prefix"] or "") <= _LONGEST_PREFIX
 
