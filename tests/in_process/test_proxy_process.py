@@ -17,7 +17,7 @@ from llamactl.core.exits import Aftermath
 from llamactl.core.keys import ANYONE, ApiKey, Caller, PermissionMode
 from llamactl.core.lease import Lease
 from llamactl.core.ports.context_use import SentRequest
-from llamactl.core.ports.request_log import LoggedRequest
+from llamactl.core.ports.request_log import LoggedRequest, RequestsNow
 from llamactl.core.routes import ReadyInstance, Route, RouteTable
 from llamactl.link.control_end import Deciding
 from llamactl.link.messages import ClientGiven
@@ -365,12 +365,11 @@ async def test_requests_that_are_said_too_late_are_said_with_the_next(
         await control.decide(there.place)
         (peer,) = control.peers
         ended = LoggedRequest(id="one", at=1.0, sender="anyone")
-        monkeypatch.setattr(
-            there.process._proxy.relay.metrics, "recent", lambda most: [ended] if most else []
-        )
+        proxy = there.process._proxy
+        monkeypatch.setattr(proxy, "requests", lambda: RequestsNow(ended=[ended]))
         monkeypatch.setattr(peer_module, "_LOG_S", 0.0)
         assert not (await control.peers.requests()).ended
-        monkeypatch.setattr(there.process._proxy.relay.metrics, "recent", lambda most: [])
+        monkeypatch.setattr(proxy, "requests", RequestsNow)
         monkeypatch.setattr(peer_module, "_LOG_S", WITHIN_S)
         await peer.agree()  # the late answer came before this one
 
