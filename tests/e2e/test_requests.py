@@ -65,7 +65,8 @@ def test_what_an_engine_counts_is_shown(server: Served, windows: Windows) -> Non
     script = play("first", ["send", f"{head}\r\n{body}"])
     assert server.request("POST", "/v1/chat/completions", script).status_code == 200
 
-    page = windows(server, path="#/requests?instance=first")
-
+    page = windows(server, path="#/instances/first")
+    page.get_by_role("link", name="the last ones").click()
+    assert page.url.endswith("#/requests?instance=first")
     rows = page.get_by_role("table", name="Ended").get_by_role("row")
     expect(rows.nth(1)).to_contain_text("34 (30 reused) + 21")

@@ -25,7 +25,7 @@ import { LogView } from "../logs/LogView";
 import { Copy } from "../ui/Copy";
 import { Empty } from "../ui/Empty";
 import { bytes, rate, seconds, span } from "../ui/format";
-import { ButtonLink } from "../ui/links";
+import { AnchorLink, ButtonLink } from "../ui/links";
 import { useNow } from "../ui/now";
 import { Page } from "../ui/Page";
 import { Sparkline } from "../ui/Sparkline";
@@ -154,7 +154,10 @@ function Overview({ row }: { row: Row }) {
         <Fact label="Requests">
           {row.leases} active
           <Text size="xs" c="dimmed">
-            {row.waiting} waiting
+            {row.waiting} waiting,{" "}
+            <AnchorLink to="/requests" search={{ instance: instance.name }} size="xs">
+              the last ones
+            </AnchorLink>
           </Text>
         </Fact>
         <Fact label="Idle timeout">
