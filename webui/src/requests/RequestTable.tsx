@@ -1,6 +1,7 @@
 import { Button, Table, Text, Title } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
 import { api, said } from "../api/client";
+import { Dot } from "../ui/Dot";
 import { plural, rate, seconds, when } from "../ui/format";
 import { AnchorLink } from "../ui/links";
 import { useNow } from "../ui/now";
@@ -56,7 +57,7 @@ function Row({ row }: { row: LoggedRequest }) {
       </Table.Td>
       <Table.Td role="cell">
         <span className={classes.outcome}>
-          <span className={classes.dot} data-kind={kind} aria-hidden="true" />
+          <Dot kind={kind} />
           <Text size="sm" component="span">
             {text}
           </Text>

@@ -1,4 +1,5 @@
 import type { Schemas } from "../api/client";
+import type { DotKind } from "../ui/Dot";
 import { seconds } from "../ui/format";
 
 export type LoggedRequest = Schemas["RequestBody"];
@@ -48,7 +49,7 @@ const STAGES: Record<string, string> = {
 
 export interface Outcome {
   text: string;
-  kind: "good" | "busy" | "warn" | "bad" | "none";
+  kind: DotKind;
 }
 
 /** How it went, or what it waits for. */

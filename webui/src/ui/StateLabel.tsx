@@ -1,4 +1,5 @@
 import type { Instance } from "../api/client";
+import { Dot, type DotKind } from "./Dot";
 import classes from "./StateLabel.module.css";
 
 const WORDS: Record<string, string> = {
@@ -14,7 +15,7 @@ const WORDS: Record<string, string> = {
   lost: "Lost",
 };
 
-const KINDS: Record<string, string> = {
+const KINDS: Record<string, DotKind> = {
   ready: "good",
   starting: "busy",
   draining: "busy",
@@ -30,10 +31,10 @@ export function stateWord(state: string): string {
 }
 
 export function StateLabel({ instance }: { instance: Pick<Instance, "state"> }) {
-  const kind = KINDS[instance.state] ?? "rest";
+  const kind = KINDS[instance.state] ?? "none";
   return (
     <span className={classes.label}>
-      <span className={classes.dot} data-kind={kind} aria-hidden="true" />
+      <Dot kind={kind} className={classes.dot} />
       {stateWord(instance.state)}
     </span>
   );

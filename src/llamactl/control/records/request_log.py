@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from heapq import merge
 
 from llamactl.core.errors import NotFound
-from llamactl.core.ports.request_log import LoggedRequest, RequestSource
-
-_STRANGERS = 10  # as a part of all that are kept
+from llamactl.core.ports.request_log import STRANGERS, LoggedRequest, RequestSource, is_stranger
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +27,7 @@ class RequestLog:
         """`size`: how many that have ended are kept."""
         self._source = source
         self._ended: deque[LogEntry] = deque(maxlen=size)
-        self._strangers: deque[LogEntry] = deque(maxlen=size // _STRANGERS)
+        self._strangers: deque[LogEntry] = deque(maxlen=size // STRANGERS)
         self.newest = 0  # number
 
     def __repr__(self) -> str:
@@ -49,7 +47,8 @@ class RequestLog:
     def add(self, requests: Iterable[LoggedRequest]) -> None:
         for request in sorted(requests, key=lambda one: one.at + one.duration_s):
             self.newest += 1
-            kept = self._strangers if _is_stranger(request) else self._ended
+            stranger = is_stranger(request.sender, request.instance)
+            kept = self._strangers if stranger else self._ended
             kept.append(LogEntry(self.newest, request))
 
     def after(self, number: int) -> list[LogEntry]:
@@ -66,7 +65,3 @@ class RequestLog:
                 "that are"
             )
         return count
-
-
-def _is_stranger(request: LoggedRequest) -> bool:
-    return request.sender == "anyone" and not request.instance

@@ -30,14 +30,7 @@ from llamactl.core.instance import Instance
 from llamactl.core.lifecycle import Command
 from llamactl.core.memory import Need
 from llamactl.core.ports.activator import Leases
-from llamactl.policy.scheduling.admission import (
-    Admit,
-    Decision,
-    Evict,
-    Refuse,
-    Wait,
-    schedule,
-)
+from llamactl.policy.scheduling.admission import Admit, Decision, Evict, Refuse, Wait, schedule
 from llamactl.policy.scheduling.capacity import Limits, memory_left
 from llamactl.policy.scheduling.claims import Candidate
 from llamactl.policy.seldom import Seldom

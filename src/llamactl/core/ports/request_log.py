@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 Sender = Literal["key", "management", "page", "anyone"]
+STRANGERS = 10  # the part of what is kept that is for requests of strangers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +20,6 @@ class LoggedRequest:
     key_id: str = ""
     key: str = ""  # the name of the inference key
     instance: str = ""  # or its replica; "": not known, or refused before it was
-    instance_id: str = ""
     method: str = ""
     path: str = ""
     model: str = ""  # as it was asked for
@@ -45,6 +45,11 @@ class RequestsNow:
     ended: Sequence[LoggedRequest] = ()  # each is said once
     running: Sequence[LoggedRequest] = ()
     more: bool = False  # have ended; ask again
+
+
+def is_stranger(sender: Sender, instance: str) -> bool:
+    """Without a valid key, and refused before it reached an instance."""
+    return sender == "anyone" and not instance
 
 
 def together(parts: Sequence[RequestsNow]) -> RequestsNow:

@@ -9,13 +9,12 @@ from typing import Final
 
 from llamactl.core.errors import LlamactlError
 from llamactl.core.keys import ANYONE, Caller
-from llamactl.core.ports.request_log import LoggedRequest, Sender
+from llamactl.core.ports.request_log import STRANGERS, LoggedRequest, Sender, is_stranger
 from llamactl.core.routes import Route
 from llamactl.proxy.http.request import Request
 from llamactl.proxy.http.response import Response
 
 _LONGEST: Final = 200  # characters of what a client sends that are kept
-_STRANGERS: Final = 10  # as a part of all that are kept
 _PAGE: Final = "/page/"  # and a ticket, which is a secret
 # its route's id and name, who asked, its id, method, path and model
 Asked = tuple[str, str, Caller, bytes, bytes, str, str]
@@ -36,15 +35,14 @@ class RecentRequests:
     def __init__(self, kept: int, now: Callable[[], float]) -> None:
         self._now = now
         self._ended: deque[tuple[Asked, Began, Answer]] = deque(maxlen=kept)
-        self._strangers: deque[tuple[Asked, Began, Answer]] = deque(maxlen=kept // _STRANGERS)
+        self._strangers: deque[tuple[Asked, Began, Answer]] = deque(maxlen=kept // STRANGERS)
 
     def __repr__(self) -> str:
         return f"<RecentRequests, {len(self._ended)} and {len(self._strangers)} of strangers>"
 
     def add(self, asked: Asked, began: Began, answer: Answer) -> None:
-        kept = self._ended
-        if not asked[0] and asked[2].key is None and not asked[2].management:
-            kept = self._strangers
+        stranger = is_stranger(sender_of(asked[2]), asked[0])
+        kept = self._strangers if stranger else self._ended
         kept.append((asked, began, answer))
 
     def unanswered(
@@ -80,13 +78,13 @@ class RecentRequests:
     def _logged(
         self, asked: Asked, began: Began, answer: Answer, stage: str = "over"
     ) -> LoggedRequest:
-        route_id, name, caller, request_id, method, path, model = asked
+        _, name, caller, request_id, method, path, model = asked
         at, queued, status, code, reason = began
         received, sent, first, duration, complete, prompt, generated, cached = answer
         return LoggedRequest(
             id=request_id.decode("latin-1"), at=time.time() - (self._now() - at),
             sender=sender_of(caller), key_id=caller.key.id if caller.key else "",
-            key=caller.key.name if caller.key else "", instance=name, instance_id=route_id,
+            key=caller.key.name if caller.key else "", instance=name,
             method=method.decode("latin-1"), path=path, model=model, stage=stage,
             status=status or None, code=code, reason=reason, queue_s=queued, first_token_s=first,
             duration_s=duration, prompt_tokens=prompt, cached_tokens=cached,
@@ -117,7 +115,7 @@ def shown_path(request: Request) -> str:
     if path.startswith(_PAGE):
         _, slash, rest = path.removeprefix(_PAGE).partition("/")
         path = f"{_PAGE}…{slash}{rest}"
-    return path if len(path) <= _LONGEST else cut(path)
+    return cut(path)
 
 
 def cut(text: str) -> str:
