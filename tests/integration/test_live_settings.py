@@ -50,6 +50,7 @@ def nvmlShutdown(): ...
 def nvmlDeviceGetCount(): return 1
 def nvmlDeviceGetHandleByIndex(number): return number
 def nvmlDeviceGetMemoryInfo(handle): return SimpleNamespace(total=1 << 40)
+def nvmlDeviceGetUUID(handle): return f"GPU-{handle}"
 def nvmlDeviceGetComputeRunningProcesses(handle): return []
 """
 # A program whose help tells of its first argument and of a variable.
